@@ -5,12 +5,159 @@ The only place that decodes images.
 
 from __future__ import annotations
 
+import io
+import threading
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
+
+from fourfold.shapes import expect
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2"})
+MAX_PIXELS = 89_478_485  # Pillow's own line between a large image and a decompression bomb
+MIN_SIDE = 4  # pixels; below that there is nothing to see
+MAX_ASPECT = 50  # a longer strip cannot be shown to a network without cutting most of it away
+
+_opening = threading.Lock()  # warnings.catch_warnings changes the whole process, so images are opened one at a time
+
+
+def read_image(source: Path | bytes, *, name: str | None = None) -> Tensor:
+    """Decode an image file, or its bytes, to uint8 (3,H,W) RGB.
+
+    EXIF rotation is obeyed; of an animation the first frame is taken; transparent parts become white; grey, palette,
+    CMYK and 16-bit images are converted. Raises ValueError saying what is wrong: missing, empty, not an image, cut off,
+    too large (over MAX_PIXELS), too small or too long a strip.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the image")
+    content = _content(source, name)
+    try:
+        with _open(content, name) as image:
+            _check_size(image.width, image.height, name)
+            return torch.from_numpy(np.array(_to_rgb(_upright(image), name))).permute(2, 0, 1).contiguous()
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        TypeError,
+        OverflowError,
+        Pillow.DecompressionBombError,
+    ) as error:
+        raise ValueError(f"{name} is damaged or cut off ({_first_line(error)}); replace the file") from error
+
+
+def check_image(image: Tensor | np.ndarray) -> Tensor:
+    """An image already in memory, uint8 RGB as a tensor (3,H,W) or an array (H,W,3), as a tensor (3,H,W).
+
+    Raises ValueError for another type or shape, or a size that `read_image` refuses.
+    """
+    if not isinstance(image, Tensor) and image.ndim != 3:
+        raise ValueError(f"an image in memory has shape {image.shape}; give an array (H,W,3) or a tensor (3,H,W)")
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    if tensor.dtype != torch.uint8:
+        raise ValueError(f"an image in memory holds {tensor.dtype}; give uint8 values of 0 to 255")
+    expect(tensor, "3 H W", name="an image in memory")
+    _check_size(tensor.shape[2], tensor.shape[1], "an image in memory")
+    return tensor
+
+
+def _content(source: Path | bytes, name: str) -> io.BytesIO:
+    """The bytes of the file, read at once so that a file that changes meanwhile cannot mix two images."""
+    if isinstance(source, bytes):
+        content = source
+    elif source.is_dir():
+        raise ValueError(f"{name} is a folder; give an image file")
+    else:
+        try:
+            content = source.read_bytes()
+        except FileNotFoundError:
+            raise ValueError(f"{name} does not exist; check the path") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{name} cannot be read ({_first_line(error)})") from error
+    if not content:
+        raise ValueError(f"{name} is empty (0 bytes); replace the file")
+    return io.BytesIO(content)
+
+
+def _open(content: io.BytesIO, name: str) -> Pillow.Image:
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the size is checked below, against the same limit
+        try:
+            return Pillow.open(content)
+        except UnidentifiedImageError:
+            raise ValueError(f"{name} is not an image; JPEG, PNG, WebP, BMP, GIF and TIFF can be read") from None
+        except Pillow.DecompressionBombError as error:
+            raise ValueError(f"{name} is too large ({_first_line(error)}); at most {MAX_PIXELS:,} pixels") from error
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{name} has {width}x{height} pixels; at most {MAX_PIXELS:,} are allowed: make it smaller")
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(f"{name} has {width}x{height} pixels; each side must have at least {MIN_SIDE}")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ValueError(f"{name} has {width}x{height} pixels; one side may be at most {MAX_ASPECT} times the other")
+
+
+def _upright(image: Pillow.Image) -> Pillow.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        SyntaxError,
+        OSError,
+    ):  # EXIF that cannot be read says nothing about rotation
+        return image
+
+
+def _to_rgb(image: Pillow.Image, name: str) -> Pillow.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, or 32-bit integers that hold it
+        return Pillow.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError(f"{name} holds floating-point values; convert it to 8 or 16 bits")
+    if image.has_transparency_data:
+        canvas = Pillow.new("RGBA", image.size, "white")
+        return Pillow.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """uint8 (3,H,W) -> uint8 (3,height,width), bilinear, antialiased where it shrinks."""
+    if image.shape[-2:] == (height, width):
+        return image
+    return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
+
+
+def resize_shorter(image: Tensor, size: int) -> Tensor:
+    """Scale so that the shorter side has `size` pixels; the longer side is rounded down, as torchvision does."""
+    height, width = image.shape[-2:]
+    if height <= width:
+        return resize(image, size, int(size * width / height))
+    return resize(image, int(size * height / width), size)
+
+
+def centre_crop(image: Tensor, size: int) -> Tensor:
+    """The size x size pixels in the middle. Raises ValueError if a side of the image is smaller."""
+    height, width = image.shape[-2:]
+    if min(height, width) < size:
+        raise ValueError(f"an image of {width}x{height} has no {size}x{size} crop; scale it to at least {size} first")
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return image[..., top : top + size, left : left + size]
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,10 @@ def alexnet(classes: int = 1000, *, groups: int = 2, width: float = 1.0) -> Clas
         "pool5": nn.MaxPool2d(3, stride=2),
     }
     head = FlattenHead(fully_connected(c5 * 6 * 6, units, units, classes), side=6)
-    said = [(groups != 2, f"{groups} group(s) in conv2, conv4 and conv5, not 2"), (width != 1.0, f"{width:g} times as wide")]
+    said = [
+        (groups != 2, f"{groups} group(s) in conv2, conv4 and conv5, not 2"),
+        (width != 1.0, f"{width:g} times as wide"),
+    ]
     return Classifier(sequential(layers), head, input_size=227, deviations=[text for is_so, text in said if is_so])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -192,7 +193,7 @@ def fully_connected(*sizes: int, first: int = 6, dropout: float = 0.5) -> nn.Seq
     """fc6, relu6, drop6, fc7, ..., fc8 as AlexNet, VGG and SPP-net share them: sizes are inputs, hidden ..., classes."""
     layers: dict[str, nn.Module] = {}
     last = len(sizes) - 2
-    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         number = first + index
         layers[f"fc{number}"] = nn.Linear(inputs, outputs)
         if index < last:

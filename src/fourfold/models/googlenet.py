@@ -49,8 +49,8 @@ def googlenet(
 
     naive: the module of Figure 2a, without reductions or projection, so maps widen with every pool branch.
     batch_norm: after every convolution in place of both normalisations and biases. branch5: the kernel of the "5x5"
-    branch and pool4: that of the pool before 5a; torchvision has 3 and 2. auxiliaries: False leaves out the heads on 4a and 4d, as at inference.
-    Raises ValueError for another input size.
+    branch, and pool4 that of the pool before 5a; torchvision has 3 and 2. auxiliaries: False leaves out the heads on 4a
+    and 4d, as at inference. Raises ValueError for another input size.
     """
     if input_size not in (224, 64, 32):
         raise ValueError(f"no GoogLeNet for images of {input_size}; choose 224, 64 or 32")
@@ -142,12 +142,14 @@ def _auxiliary(channels: int, classes: int, input_size: int, batch_norm: bool, w
     map_size = 14 if input_size == 224 else 8
     side = (map_size - 5) // 3 + 1  # 4 at 224
     reduced, units = widen(128, width), widen(1024, width)
-    fc = sequential({
-        "fc1": nn.Linear(reduced * side * side, units),
-        "relu": nn.ReLU(inplace=True),
-        "drop": nn.Dropout(0.7),
-        "fc2": nn.Linear(units, classes),
-    })
+    fc = sequential(
+        {
+            "fc1": nn.Linear(reduced * side * side, units),
+            "relu": nn.ReLU(inplace=True),
+            "drop": nn.Dropout(0.7),
+            "fc2": nn.Linear(units, classes),
+        }
+    )
     trunk = {"pool": nn.AvgPool2d(5, stride=3), **_convolution("conv", channels, reduced, 1, batch_norm)}
     return sequential({**trunk, "head": FlattenHead(fc, side)})
 

@@ -95,9 +95,7 @@ def resnet(
             layers[f"conv{stage}_{number}"] = _block(branch, channels, outputs, stride, plain, shortcut or "B", sge_groups)
             channels = outputs
     deviations = _deviations(stride_in if bottleneck else "1x1", sge_groups, levels, width)
-    return Classifier(
-        sequential(layers), _head(channels, classes, 7, levels), input_size=224, deviations=deviations
-    )
+    return Classifier(sequential(layers), _head(channels, classes, 7, levels), input_size=224, deviations=deviations)
 
 
 def cifar_resnet(
@@ -127,9 +125,7 @@ def cifar_resnet(
             layers[f"conv{stage}_{number}"] = _block(branch, channels, outputs, stride, plain, shortcut, sge_groups)
             channels = outputs
     deviations = _deviations("1x1", sge_groups, levels, width)
-    return Classifier(
-        sequential(layers), _head(channels, classes, 8, levels), input_size=32, deviations=deviations
-    )
+    return Classifier(sequential(layers), _head(channels, classes, 8, levels), input_size=32, deviations=deviations)
 
 
 def _basic(inputs: int, outputs: int, stride: int) -> dict[str, nn.Module]:

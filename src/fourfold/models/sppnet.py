@@ -7,6 +7,7 @@ for Overfeat) and, for ZF-5, 10 cells at 180: ZF-5 has the pads of the authors' 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -19,9 +20,7 @@ FC_WIDTH = 4096
 SMALL_FC_WIDTH = 512  # ours, for small images
 
 
-def zf5(
-    classes: int = 1000, *, input_size: int = 224, levels: Sequence[int] = (), width: float = 1.0
-) -> Classifier:
+def zf5(classes: int = 1000, *, input_size: int = 224, levels: Sequence[int] = (), width: float = 1.0) -> Classifier:
     """ZF-5 for 224x224 images, or for 64x64 or 32x32 with a lighter stem. Raises ValueError for another size."""
     if input_size not in (224, 64, 32):
         raise ValueError(f"no ZF-5 for images of {input_size}; choose 224, 64 or 32")
@@ -72,9 +71,7 @@ def convnet5(classes: int = 1000, *, levels: Sequence[int] = (), width: float = 
     return _network(layers, c5, (3, 2), 13, 224, widen(FC_WIDTH, width), classes, levels, width, [])
 
 
-def overfeat(
-    convolutions: int, classes: int = 1000, *, levels: Sequence[int] = (), width: float = 1.0
-) -> Classifier:
+def overfeat(convolutions: int, classes: int = 1000, *, levels: Sequence[int] = (), width: float = 1.0) -> Classifier:
     """Overfeat-5 or Overfeat-7 for 224x224 images. Raises ValueError for another number of convolutions."""
     if convolutions not in (5, 7):
         raise ValueError(f"no Overfeat-{convolutions} in SPP-net Table 1; choose 5 or 7")
@@ -95,7 +92,7 @@ def overfeat(
 def _convolutions(first: int, channels: Sequence[int]) -> dict[str, nn.Module]:
     """3x3 convolutions with ReLU, numbered from `first`."""
     layers: dict[str, nn.Module] = {}
-    for number, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False), start=first):
+    for number, (inputs, outputs) in enumerate(pairwise(channels), start=first):
         layers[f"conv{number}"] = nn.Conv2d(inputs, outputs, 3, padding=1)
         layers[f"relu{number}"] = nn.ReLU(inplace=True)
     return layers

@@ -73,7 +73,11 @@ def fit(
     recipe.initialise(network, generator_for(seed))
     network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
-        network.parameters(), lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
+        network.parameters(),
+        lr=0.0,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
     )
     identity = json.dumps([recipe.description(), seed, len(train), train.classes])
     done = _resume(folder, network, optimiser, identity)
@@ -119,7 +123,13 @@ def error_rate(network: nn.Module, pixels: Pixels, examples: Examples, batch_siz
 
 
 def _step(
-    network: Classifier, values: Tensor, labels: Tensor, optimiser: torch.optim.SGD, recipe: Recipe, done: int, seed: int
+    network: Classifier,
+    values: Tensor,
+    labels: Tensor,
+    optimiser: torch.optim.SGD,
+    recipe: Recipe,
+    done: int,
+    seed: int,
 ) -> Moment:
     """One update. Dropout draws from torch's own generator, seeded anew each step so that a resumed run draws the same."""
     rate = recipe.rate(done, recipe.steps)

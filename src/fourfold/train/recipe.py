@@ -16,9 +16,13 @@ from fourfold.train.schedule import Schedule
 
 @dataclass(frozen=True)
 class Recipe:
-    """`source` cites the paper; `steps` is the paper's number of mini-batches; `pixels` measures the training images."""
+    """`source` cites the paper; `steps` is its number of mini-batches, on `images` images; `pixels` measures the images.
+
+    `deviations` says how a recipe departs from its source.
+    """
 
     source: str
+    images: int
     batch_size: int
     steps: int
     rate: Schedule
@@ -30,18 +34,34 @@ class Recipe:
     nesterov: bool = False
     deviations: tuple[str, ...] = ()
 
-    def stretched(self, steps: int) -> Recipe:
-        """The same recipe over another number of steps; its schedule stretches with it, and it says so."""
-        if steps == self.steps:
-            return self
-        note = f"trained for {steps:,} mini-batches, not {self.steps:,}; the schedule is stretched to that"
-        return dataclasses.replace(self, steps=steps, deviations=(*self.deviations, note))
+    @property
+    def epochs(self) -> float:
+        """Passes over the paper's images."""
+        return self.steps * self.batch_size / self.images
+
+    def fitted(self, images: int, *, epochs: float | None = None, batch_size: int | None = None) -> Recipe:
+        """The same recipe for another number of images: as many epochs (or `epochs`), its schedule stretched with them.
+
+        The batch is the paper's, or, where the images would not fill four of those, a quarter of the images. What differs
+        from the paper is added to `deviations`. Raises ValueError for a batch or a number of epochs that cannot be.
+        """
+        batch = batch_size or min(self.batch_size, max(1, images // 4))
+        if not 1 <= batch <= images:
+            raise ValueError(f"a batch of {batch} cannot be filled from {images} images; choose 1 to {images}")
+        if epochs is not None and epochs <= 0:
+            raise ValueError(f"{epochs:g} epochs is not a length of training; choose more than 0")
+        is_paper = images == self.images and batch == self.batch_size and epochs is None
+        steps = self.steps if is_paper else max(1, round((epochs or self.epochs) * (images // batch)))
+        said = [
+            (batch != self.batch_size, f"batches of {batch} images, not {self.batch_size}"),
+            (steps != self.steps, f"{steps:,} mini-batches, not {self.steps:,}; the schedule is stretched to that"),
+        ]
+        notes = tuple(text for is_so, text in said if is_so)
+        return dataclasses.replace(self, batch_size=batch, steps=steps, deviations=(*self.deviations, *notes))
 
     def description(self) -> dict[str, object]:
         """The recipe in words and numbers, for recipe.json."""
-        return {
-            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
-        }
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 def _plain(value: object) -> object:

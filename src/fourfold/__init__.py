@@ -1,0 +1,37 @@
+"""VGG, ResNet, GoogLeNet and SPP-net as their papers describe them.
+
+>>> import fourfold
+>>> fourfold.classify("photo.jpg")[0].top[0].label        # doctest: +SKIP
+'dog'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fourfold.networks import build as build
+    from fourfold.verbs import Answer as Answer
+    from fourfold.verbs import Failure as Failure
+    from fourfold.verbs import Guess as Guess
+    from fourfold.verbs import Model as Model
+    from fourfold.verbs import classify as classify
+    from fourfold.verbs import evaluate as evaluate
+    from fourfold.verbs import explain as explain
+    from fourfold.verbs import load as load
+    from fourfold.verbs import train as train
+
+_HOMES = {
+    "build": "networks",
+    **dict.fromkeys(("Answer", "Failure", "Guess", "Model", "classify", "evaluate", "explain", "load", "train"), "verbs"),
+}
+__all__ = ["Answer", "Failure", "Guess", "Model", "build", "classify", "evaluate", "explain", "load", "train"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a verb when it is first asked for, so that `import fourfold` itself costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fourfold' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"fourfold.{_HOMES[name]}"), name)

@@ -1,0 +1,340 @@
+"""The command line: parse, call a verb, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from fourfold.verbs import Answer, Model
+
+DEFAULT_MODEL = "resnet20-cifar10"  # catalog.DEFAULT; importing that would import torch
+BAD_INPUT, INTERRUPTED = 2, 130
+QUIET_BELOW = 64  # images; less than that is over before a progress bar could be read
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="VGG, ResNet, GoogLeNet and SPP-net as their papers describe them.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `fourfold models`, a run folder, or owner/name.")]
+WeightsFile = Annotated[Path | None, typer.Option("--weights", help="Somebody else's weights file for network --model.")]
+ClassesFile = Annotated[Path | None, typer.Option("--classes", help="With --weights: class names, one a line.")]
+PixelsText = Annotated[str, typer.Option("--pixels", help='With --weights: imagenet, cifar10 or "mean=R,G,B,std=R,G,B".')]
+Options = Annotated[
+    list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Of the network, such as shortcut=B.")
+]
+
+
+def main() -> None:
+    """Run the command line; every error that a user can mend is one line on standard error and exit code 2."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, which does not change the pixels
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        code = _fail(f"{' '.join(error.format_message().split()).rstrip('.')}; see `fourfold --help`")
+    except ValueError as error:
+        code = _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except MemoryError:
+        code = _fail("out of memory; give fewer or smaller images, or a smaller network")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"fourfold {installed('fourfold')}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[str], typer.Argument(help="Images, folders, glob patterns, or - for standard input.")],
+    model: ModelName = DEFAULT_MODEL,
+    top: Annotated[int, typer.Option(help="How many classes to name.")] = 5,
+    as_json: Json = False,
+    save: Annotated[bool, typer.Option("--save", help="Write a picture of each answer.")] = False,
+    save_to: Annotated[Path, typer.Option(help="The folder that --save writes to.")] = Path("answers"),
+    weights: WeightsFile = None,
+    classes: ClassesFile = None,
+    pixels: PixelsText = "imagenet",
+) -> int:
+    """Name what is in photos."""
+    from fourfold import report, verbs
+
+    chosen = _model(model, weights, classes, pixels)
+    found = verbs.find(paths)
+    records: list[dict[str, Any]] = []
+    failures: list[str] = []
+    with _progress("classifying", is_quiet=as_json or len(found) < QUIET_BELOW) as show:
+        for number, answer in enumerate(verbs.classify_each(found, chosen, top=top), start=1):
+            record = report.answer_record(answer)
+            if as_json:
+                print(json.dumps(record), flush=True)
+            if isinstance(answer, verbs.Failure):
+                failures.append(answer.error)
+            else:
+                if save:
+                    _save_picture(answer, save_to)
+                if not as_json:
+                    records.append(record)
+            show(number, len(found))
+    if records:
+        _print(report.answer_table(records))
+    return _report_broken(failures)
+
+
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="A network or weights of `fourfold models`, or a run folder.")],
+    photo: Annotated[str | None, typer.Argument(help="With --plot: where in this photo a class is seen.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the image in pixels; the network's own by default.")] = None,
+    option: Options = None,
+    label: Annotated[str | None, typer.Option(help="With a photo: the class; by default the likeliest.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw receptive field and cost by layer, or the photo's heatmap.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Show a network layer by layer, or where in a photo it sees a class."""
+    from fourfold import plots, report, verbs
+
+    if photo is not None:
+        if plot is None:
+            raise ValueError("a photo needs --plot FILE.png, where its heatmap is written")
+        heat = verbs.class_heat(model, photo, label)
+        _write_picture(plot, heat.plot())
+        print(f"wrote {plot}: {heat.label}, {100 * heat.probability:.1f} % on average over the photo")
+        return 0
+    result = verbs.explain(model, size, _options(option))
+    if plot is not None:
+        _write(plot, lambda path: plots.explanation(result, path))
+    if as_json:
+        print(json.dumps(report.explanation_record(result)))
+        return 0
+    _print(report.explanation_table(result))
+    if result.auxiliary_parameters:
+        print(f"and {result.auxiliary_parameters:,} parameters in auxiliary heads, which exist in training only")
+    for deviation in result.deviations:
+        print(f"not as in the paper: {deviation}")
+    return 0
+
+
+@app.command()
+def models(as_json: Json = False) -> int:
+    """List networks and weights."""
+    from fourfold import report, verbs
+
+    records = report.model_records(*verbs.models())
+    if as_json:
+        print(json.dumps(records))
+    else:
+        for table in report.model_tables(records):
+            _print(table)
+    return 0
+
+
+@app.command()
+def evaluate(
+    model_and_data: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="DATA holds a folder for each class.")],
+    model: ModelName = DEFAULT_MODEL,
+    as_json: Json = False,
+    weights: WeightsFile = None,
+    classes: ClassesFile = None,
+    pixels: PixelsText = "imagenet",
+) -> int:
+    """Measure a model's accuracy on a folder of class folders."""
+    from fourfold import report, verbs
+
+    *names, data = model_and_data
+    if len(names) > 1:
+        raise ValueError(f"evaluate takes a model and one folder, not {len(model_and_data)} arguments")
+    chosen = _model(names[0] if names else model, weights, classes, pixels)
+    with _progress("evaluating", is_quiet=as_json) as show:
+        result = verbs.evaluate(chosen, data, watch=show)
+    if as_json:
+        print(json.dumps(report.evaluation_record(result)))
+    else:
+        _print(report.evaluation_table(result))
+    return _report_broken([broken.error for broken in result.broken])
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A folder for each class, or train/ and val/ (or test/) with those.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A network of `fourfold models`.")] = "resnet20",
+    run: Annotated[Path | None, typer.Option(help="The folder to write; by default runs/NETWORK-NUMBER.")] = None,
+    recipe: Annotated[str, typer.Option(help="resnet-cifar (the paper's) or resnet-cifar-cosine.")] = "resnet-cifar",
+    epochs: Annotated[float | None, typer.Option(help="Passes over the images; by default as many as the paper's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a mini-batch; by default the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 0,
+    option: Options = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
+    validate_every: Annotated[int, typer.Option(help="Epochs between validations.")] = 1,
+    as_json: Json = False,
+) -> int:
+    """Train a network on your photos; Ctrl-C saves, --resume goes on."""
+    from fourfold import report, verbs
+
+    if resume and run is None:
+        raise ValueError("--resume needs --run FOLDER, the run to go on with")
+    folder = run or _next_run(model)
+    try:
+        with (
+            _progress("reading images", is_quiet=as_json) as read,
+            _progress("training", unit="steps", is_quiet=as_json) as show,
+        ):
+            result = verbs.train(
+                data,
+                model,
+                run=folder,
+                recipe=recipe,
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+                resume=resume,
+                options=_options(option),
+                read=read,
+                watch=lambda moment: show(moment.step, moment.steps, f"loss {moment.loss:.3f}"),
+                validate_every=validate_every,
+            )
+    except KeyboardInterrupt:
+        print(f"stopped and saved; go on with the same command and --run {folder} --resume", file=sys.stderr)
+        return INTERRUPTED
+    if as_json:
+        print(json.dumps(report.trained_record(result)))
+    else:
+        _print(report.trained_table(result))
+        print(f"try it: fourfold classify --model {result.folder} PHOTO")
+    return 0
+
+
+def _model(model: str, weights: Path | None, classes: Path | None, pixels: str) -> Model:
+    """The model that the options name, saying first what will be downloaded."""
+    from fourfold import catalog, verbs
+
+    if weights is not None:
+        if classes is None:
+            raise ValueError("--weights needs --classes FILE, a text file with one class name a line")
+        return verbs.load_file(weights, model, classes, pixels)
+    entry = next((entry for entry in catalog.entries() if entry.name == model and entry.url), None)
+    if entry is not None:
+        print(f"{entry.name}: {entry.megabytes:g} MB from {entry.url}, kept in {catalog.cache_folder()}", file=sys.stderr)
+        print(f"licence: {entry.licence}", file=sys.stderr)
+    return verbs.load(model)
+
+
+def _options(pairs: list[str] | None) -> dict[str, object]:
+    """KEY=VALUE pairs; values are read as JSON where they are JSON, so 2, true and [4,2,1] are what they look like."""
+    options: dict[str, object] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"option {pair!r} not understood; write KEY=VALUE, such as shortcut=B")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+def _next_run(model: str) -> Path:
+    numbers = (number for number in range(1, 100_000) if not Path("runs", f"{model}-{number}").exists())
+    return Path("runs", f"{model}-{next(numbers)}")
+
+
+def _save_picture(answer: Answer, folder: Path) -> None:
+    """Write the answer's picture under a name that is not taken yet."""
+    stem = Path(answer.source).stem if answer.source != "-" else "standard-input"
+    names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in range(1, 100_000))
+    path = next(name for name in names if not name.exists())
+    _write(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _write_picture(path: Path, image: Any) -> None:
+    from fourfold.draw import to_pillow
+
+    _write(path, lambda temporary: to_pillow(image).save(temporary, format="PNG"))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    from fourfold.files import write_whole
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, write)
+    except OSError as error:
+        raise ValueError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
+
+
+@contextmanager
+def _progress(title: str, *, is_quiet: bool, unit: str = "images") -> Iterator[Callable[..., None]]:
+    """A bar on standard error with rate and time left; gives `show(done, total, note)`. Appears with the first call."""
+    if is_quiet:
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    speed = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed, TimeElapsedColumn())
+    bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                   console=Console(stderr=True))  # fmt: skip
+    task = None
+
+    def show(done: int, total: int, note: str = "") -> None:
+        nonlocal task
+        if task is None:
+            bar.start()
+            task = bar.add_task(title, total=total, completed=done - 1, rate="", note=note)
+        rate = f"{bar.tasks[0].speed:,.0f} {unit}/s" if bar.tasks[0].speed else ""
+        bar.update(task, completed=done, total=total, rate=rate, note=note)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def _report_broken(errors: list[str]) -> int:
+    for error in errors:
+        print(f"fourfold: {error}", file=sys.stderr)
+    return BAD_INPUT if errors else 0
+
+
+def _fail(message: str) -> int:
+    print(f"fourfold: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT

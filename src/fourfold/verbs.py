@@ -1,0 +1,304 @@
+"""What users do, as functions: load, classify, explain, evaluate, train. The command line only parses and prints."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fourfold import catalog, draw, heat
+from fourfold.catalog import DEFAULT, Network
+from fourfold.data.folder import list_folder, list_images
+from fourfold.evaluate import runner
+from fourfold.evaluate.protocol import Protocol, single_view
+from fourfold.explain import Explanation
+from fourfold.explain import explain as explain_network
+from fourfold.heat import Heat
+from fourfold.images import check_image, read_image
+from fourfold.networks import ALIASES, NETWORKS, build, closest
+from fourfold.papers import RECIPES
+from fourfold.train.loop import Moment
+from fourfold.training import Trained, load_data, train_run
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+Source = str | Path | bytes | Tensor | np.ndarray
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class and its probability in 0..1."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of one image: the likeliest classes first."""
+
+    source: str
+    top: tuple[Guess, ...]
+    model: str
+    protocol: str
+    image: Tensor
+
+    def plot(self) -> Pillow.Image:
+        """The image with its classes and their probabilities drawn below it."""
+        rows = [(guess.label, guess.probability) for guess in self.top]
+        return draw.captioned(self.image, rows, f"{self.model}, {self.protocol}")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that could not be answered, and why, in one line."""
+
+    source: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A network that can be built by name."""
+
+    name: str
+    aliases: tuple[str, ...]
+    input_size: int
+    parameters: int
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with the verbs on it; `load` makes it."""
+
+    network: Network
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.network.labels
+
+    def classify(self, sources: Source | Iterable[Source], *, top: int = 5) -> list[Answer | Failure]:
+        """See `classify`."""
+        return classify(sources, self, top=top)
+
+    def evaluate(self, data: str | Path) -> runner.Evaluation:
+        """See `evaluate`."""
+        return evaluate(self, data)
+
+    def explain(self) -> Explanation:
+        """See `explain`."""
+        return explain(self)
+
+
+def load(source: str | Path) -> Model:
+    """A model by name, from a run folder, or from a Hugging Face repository; `catalog.load` says what is raised."""
+    return Model(catalog.load(source))
+
+
+def load_file(weights: str | Path, network: str, classes: str | Path, pixels: str) -> Model:
+    """Somebody else's weights as a model: the network's name, a file with one class name a line, and a name of PIXELS.
+
+    Raises ValueError where a file is missing, or where they do not fit each other.
+    """
+    try:
+        names = tuple(line.strip() for line in Path(classes).read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read class names from {classes} ({error}); give a text file, one name a line") from error
+    if not names:
+        raise ValueError(f"{classes} holds no class names; write one a line")
+    return Model(catalog.load_file(Path(weights), network, names, catalog.parse_pixels(pixels)))
+
+
+def classify(
+    sources: Source | Iterable[Source],
+    model: str | Path | Model = DEFAULT,
+    *,
+    top: int = 5,
+    protocol: Protocol | None = None,
+) -> list[Answer | Failure]:
+    """Name what is in images: one Answer or Failure for each, in order.
+
+    sources: files, folders (every image below them), glob patterns, "-" for an image on standard input, bytes, uint8
+    tensors (3,H,W) or arrays (H,W,3) in RGB. Raises ValueError for an unknown model or a `top` below 1.
+    """
+    many = [sources] if isinstance(sources, Source) else list(sources)
+    return list(classify_each(find(many), model, top=top, protocol=protocol))
+
+
+def classify_each(
+    sources: Sequence[Source | Failure],
+    model: str | Path | Model = DEFAULT,
+    *,
+    top: int = 5,
+    protocol: Protocol | None = None,
+) -> Iterator[Answer | Failure]:
+    """`classify` one by one, in bounded memory, for inputs that `find` has found."""
+    if top < 1:
+        raise ValueError(f"top is {top}; ask for at least 1 class")
+    network = _model(model).network
+    protocol = protocol or single_view(network)
+    for batch in _batched(_read_ahead(sources), BATCH):
+        images = [image for _, image in batch if isinstance(image, Tensor)]
+        posteriors = iter(protocol(network, images) if images else ())
+        for source, image in batch:
+            if isinstance(image, Failure):
+                yield image
+            else:
+                yield Answer(source, _top(next(posteriors), network, top), network.entry.name, str(protocol), image)
+
+
+def find(sources: Iterable[Source]) -> list[Source | Failure]:
+    """Replace folders and glob patterns by the images they stand for; what stands for none becomes a Failure."""
+    found: list[Source | Failure] = []
+    for source in sources:
+        if not isinstance(source, str | Path) or str(source) == "-":
+            found.append(source)
+        elif Path(source).is_dir():
+            found += list_images(Path(source)) or [Failure(str(source), f"no images in folder {source}")]
+        elif glob.has_magic(str(source)) and not Path(source).exists():
+            matches = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 (pathlib takes no absolute pattern)
+            files = [Path(match) for match in matches if Path(match).is_file()]
+            found += files or [Failure(str(source), f"nothing matches the pattern {source}")]
+        else:
+            found.append(Path(source))
+    return found
+
+
+def models() -> tuple[list[Listed], list[catalog.ModelEntry]]:
+    """Every network that can be built, and every set of weights that has a name; nothing is downloaded."""
+    listed = []
+    with torch.device("meta"):
+        for name in NETWORKS:
+            network = build(name)
+            aliases = tuple(alias for alias, target in ALIASES.items() if target == name)
+            main = [*network.trunk.parameters(), *network.head.parameters()]
+            listed.append(Listed(name, aliases, network.input_size, sum(p.numel() for p in main)))
+    return listed, catalog.entries()
+
+
+def explain(model: str | Path | Model, size: int | None = None, options: dict[str, object] | None = None) -> Explanation:
+    """Layers, receptive field, parameters and multiply-adds of a network, or of the network behind some weights."""
+    if isinstance(model, str) and (model in NETWORKS or model in ALIASES):
+        return explain_network(model, lambda: build(model, **(options or {})), size)
+    if isinstance(model, str) and (entry := next((e for e in catalog.entries() if e.name == model), None)):
+        return explain_network(model, lambda: build(entry.network, **{**entry.options, **(options or {})}), size)
+    entry = _model(model).network.entry
+    return explain_network(entry.name, lambda: build(entry.network, **{**entry.options, **(options or {})}), size)
+
+
+def evaluate(
+    model: str | Path | Model,
+    data: str | Path,
+    *,
+    protocol: Protocol | None = None,
+    watch: Callable[[int, int], None] = lambda _done, _all: None,
+) -> runner.Evaluation:
+    """Accuracy on a folder of class folders, or on the test/ or val/ folder below it. See `runner.evaluate`."""
+    network = _model(model).network
+    folder = Path(data)
+    known = {label.lower() for label in network.labels}
+    for split in ("test", "val"):
+        if (folder / split).is_dir() and split not in known:
+            folder = folder / split
+            break
+    return runner.evaluate(network, protocol or single_view(network), list_folder(folder), watch)
+
+
+def train(
+    data: str | Path,
+    model: str = "resnet20",
+    *,
+    run: str | Path,
+    recipe: str = "resnet-cifar",
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    options: dict[str, object] | None = None,
+    read: Callable[[int, int], None] = lambda _done, _all: None,
+    watch: Callable[[Moment], None] = lambda _moment: None,
+    validate_every: int = 1,
+) -> Trained:
+    """Train a network on a folder of class folders into the folder `run`, which `load` opens afterwards.
+
+    Without `epochs` training lasts as many as the paper's. Raises ValueError for data, names or numbers that will not do;
+    KeyboardInterrupt once Ctrl-C has been answered, with everything saved for `resume`.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"no recipe {recipe!r}{closest(recipe, RECIPES)}; recipes are {', '.join(RECIPES)}")
+    with torch.device("meta"):
+        size = build(model, **(options or {})).input_size
+    images = load_data(Path(data), size, seed=seed, watch=read)
+    fitted = RECIPES[recipe].fitted(len(images.train), epochs=epochs, batch_size=batch_size)
+    return train_run(
+        model,
+        options or {},
+        fitted,
+        images,
+        Path(run),
+        seed=seed,
+        resume=resume,
+        watch=watch,
+        validate_every=validate_every,
+    )
+
+
+def class_heat(model: str | Path | Model, source: Source, label: str | None = None) -> Heat:
+    """Where in an image a class is seen, by default the likeliest. Raises ValueError for an image that cannot be read."""
+    _, image = _read(source if not isinstance(source, str) else Path(source))
+    if isinstance(image, Failure):
+        raise ValueError(image.error)
+    return heat.class_heat(_model(model).network, image, label)
+
+
+def _model(model: str | Path | Model) -> Model:
+    return model if isinstance(model, Model) else load(model)
+
+
+def _top(posterior: Tensor, network: Network, top: int) -> tuple[Guess, ...]:
+    values, indices = posterior.sort(descending=True, stable=True)
+    return tuple(
+        Guess(network.labels[int(index)], int(index), float(value))
+        for value, index in zip(values[:top], indices[:top], strict=True)
+    )
+
+
+def _read_ahead(sources: Sequence[Source | Failure], ahead: int = BATCH) -> Iterator[tuple[str, Tensor | Failure]]:
+    """Decode in threads, a batch ahead, in order."""
+    with ThreadPoolExecutor(2) as pool:
+        rest = iter(sources)
+        waiting = [pool.submit(_read, source) for source in islice(rest, ahead)]
+        while waiting:
+            done = waiting.pop(0)
+            waiting += [pool.submit(_read, source) for source in islice(rest, 1)]
+            yield done.result()
+
+
+def _read(source: Source | Failure) -> tuple[str, Tensor | Failure]:
+    if isinstance(source, Failure):
+        return source.source, source
+    name = str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
+    try:
+        if isinstance(source, str | Path):
+            content = sys.stdin.buffer.read() if name == "-" else Path(source)
+            return name, read_image(content, name="standard input" if name == "-" else name)
+        return name, read_image(source) if isinstance(source, bytes) else check_image(source)
+    except ValueError as error:
+        return name, Failure(name, str(error))
+
+
+def _batched(items: Iterator[tuple[str, Tensor | Failure]], size: int) -> Iterator[list[tuple[str, Tensor | Failure]]]:
+    while batch := list(islice(items, size)):
+        yield batch
