@@ -6,12 +6,14 @@ Not here: networks by name (networks.py), and reading weights files (weights.py)
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tomllib
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
@@ -66,15 +68,18 @@ def load(source: str | Path) -> Network:
     Names are those that `fourfold models` lists. Raises ValueError when nothing of that name exists, when a download
     fails its check, or when a folder is not a run.
     """
-    name = str(source)
-    if (BUNDLED / name / ENTRY).is_file():
+    name, folder = str(source), Path(source)
+    try:
+        is_bundled, is_run, exists = (BUNDLED / name / ENTRY).is_file(), (folder / ENTRY).is_file(), folder.exists()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be opened ({error.strerror}); give a name that `fourfold models` lists") from error
+    if is_bundled:
         return _load_run(BUNDLED / name)
     if name in (published := _published()):
         return _load_published(name, published[name])
-    folder = Path(source)
-    if (folder / ENTRY).is_file():
+    if is_run:
         return _load_run(folder)
-    if folder.exists():
+    if exists:
         raise ValueError(f"{folder} is not a run folder: it has no {ENTRY}; give a folder that `fourfold train` made")
     if name in NETWORKS or name in ALIASES:
         raise ValueError(f"{name} is a network without weights; load {DEFAULT} or another of `fourfold models`, or train it")
@@ -128,7 +133,7 @@ def parse_pixels(text: str) -> Pixels:
             raise ValueError(problem) from None
     std = values.pop("std", [1.0] * 3)
     mean = values.pop("mean", [])
-    if values or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    if values or len(mean) != 3 or len(std) != 3 or min(std) <= 0 or not all(map(math.isfinite, mean + std)):
         raise ValueError(problem)
     return Pixels(mean=tuple(mean), std=tuple(std))
 
@@ -138,17 +143,25 @@ def _load_run(folder: Path) -> Network:
     try:
         record = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
         entry, labels = _entry(record), tuple(record["classes"])
-        mean, std, order = (record["pixels"][key] for key in ("mean", "std", "order"))
-        pixels = Pixels(tuple(mean), tuple(std), order)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        pixels = _pixels(record["pixels"])
+        classifier = build(entry.network, **entry.options)
+        if entry.options.get("classes", len(labels)) != len(labels):
+            raise ValueError(f"{len(labels)} names for {entry.options['classes']} classes")
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{folder / ENTRY} is damaged ({error}); restore it or train again") from error
     state = read_weights(folder / WEIGHTS)
     mean_image = state.pop(MEAN_IMAGE, None)
     if mean_image is not None:
         pixels = Pixels(std=pixels.std, order=pixels.order, mean_image=mean_image)
-    classifier = build(entry.network, **entry.options)
     load_into(classifier, state, name=str(folder / WEIGHTS))
     return Network(_ready(classifier), pixels, labels, entry)
+
+
+def _pixels(record: Mapping) -> Pixels:
+    mean, std = (tuple(map(float, record[key])) for key in ("mean", "std"))
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or record["order"] not in ("RGB", "BGR"):
+        raise ValueError("pixels need a mean and a std above 0 for each of three channels, and the order RGB or BGR")
+    return Pixels(mean, std, record["order"])
 
 
 def _load_published(name: str, table: Mapping) -> Network:
@@ -190,14 +203,19 @@ def _download(url: str, digest: str) -> Path:
     path = cache_folder() / url.rsplit("/", 1)[1]
     if path.is_file():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot write to {path.parent} ({error.strerror})"
+        raise ValueError(f"{reason}; set FOURFOLD_CACHE to a folder that can be written") from error
 
     def fetch(temporary: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:
                 shutil.copyfileobj(response, file)
-        except (URLError, OSError) as error:
-            raise ValueError(f"cannot download {url} ({error}); check the network, or put the file at {path}") from error
+        except (URLError, OSError, HTTPException) as error:
+            reason = " ".join(str(error).split())  # a server that speaks no HTTP is quoted with its line ends
+            raise ValueError(f"cannot download {url} ({reason}); check the network, or put the file at {path}") from error
         if not sha256(temporary).startswith(digest):
             raise ValueError(f"{url} arrived damaged: its SHA-256 does not begin with {digest}; try again")
 

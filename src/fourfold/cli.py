@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -32,7 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `fourfold models`, a run folder, or owner/name.")]
 WeightsFile = Annotated[Path | None, typer.Option("--weights", help="Somebody else's weights file for network --model.")]
 ClassesFile = Annotated[Path | None, typer.Option("--classes", help="With --weights: class names, one a line.")]
-PixelsText = Annotated[str, typer.Option("--pixels", help='With --weights: imagenet, cifar10 or "mean=R,G,B,std=R,G,B".')]
+PixelsText = Annotated[
+    str | None, typer.Option("--pixels", help='With --weights: imagenet (default), cifar10, half or "mean=R,G,B,std=R,G,B".')
+]
 Options = Annotated[
     list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Of the network, such as shortcut=B.")
 ]
@@ -40,7 +43,8 @@ Options = Annotated[
 
 def main() -> None:
     """Run the command line; every error that a user can mend is one line on standard error and exit code 2."""
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, which does not change the pixels
+    warnings.simplefilter("ignore")  # what libraries have to say of damaged metadata and the like is not for our users
+    logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
@@ -49,8 +53,12 @@ def main() -> None:
         code = _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):  # torch's MemoryError
+            raise
         code = _fail("out of memory; give fewer or smaller images, or a smaller network")
+    except OSError as error:  # what no command foresaw: a full disk, a name that is too long
+        code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}; check the path and the disk")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -73,10 +81,10 @@ def classify(
     top: Annotated[int, typer.Option(help="How many classes to name.")] = 5,
     as_json: Json = False,
     save: Annotated[bool, typer.Option("--save", help="Write a picture of each answer.")] = False,
-    save_to: Annotated[Path, typer.Option(help="The folder that --save writes to.")] = Path("answers"),
+    save_to: Annotated[Path | None, typer.Option(help="The folder for --save; by default answers.")] = None,
     weights: WeightsFile = None,
     classes: ClassesFile = None,
-    pixels: PixelsText = "imagenet",
+    pixels: PixelsText = None,
 ) -> int:
     """Name what is in photos."""
     from fourfold import report, verbs
@@ -93,8 +101,8 @@ def classify(
             if isinstance(answer, verbs.Failure):
                 failures.append(answer.error)
             else:
-                if save:
-                    _save_picture(answer, save_to)
+                if save or save_to is not None:
+                    _save_picture(answer, save_to or Path("answers"))
                 if not as_json:
                     records.append(record)
             show(number, len(found))
@@ -122,9 +130,11 @@ def explain(
         if plot is None:
             raise ValueError("a photo needs --plot FILE.png, where its heatmap is written")
         heat = verbs.class_heat(model, photo, label)
-        _write_picture(plot, heat.plot())
+        _write(plot, lambda path: heat.plot().save(path, format="PNG"))
         print(f"wrote {plot}: {heat.label}, {100 * heat.probability:.1f} % on average over the photo")
         return 0
+    if label is not None:
+        raise ValueError(f"--label {label} needs a photo in which to look for it")
     result = verbs.explain(model, size, _options(option))
     if plot is not None:
         _write(plot, lambda path: plots.explanation(result, path))
@@ -160,7 +170,7 @@ def evaluate(
     as_json: Json = False,
     weights: WeightsFile = None,
     classes: ClassesFile = None,
-    pixels: PixelsText = "imagenet",
+    pixels: PixelsText = None,
 ) -> int:
     """Measure a model's accuracy on a folder of class folders."""
     from fourfold import report, verbs
@@ -228,14 +238,17 @@ def train(
     return 0
 
 
-def _model(model: str, weights: Path | None, classes: Path | None, pixels: str) -> Model:
+def _model(model: str, weights: Path | None, classes: Path | None, pixels: str | None) -> Model:
     """The model that the options name, saying first what will be downloaded."""
     from fourfold import catalog, verbs
 
     if weights is not None:
         if classes is None:
             raise ValueError("--weights needs --classes FILE, a text file with one class name a line")
-        return verbs.load_file(weights, model, classes, pixels)
+        return verbs.load_file(weights, model, classes, "imagenet" if pixels is None else pixels)
+    if classes is not None or pixels is not None:
+        given = "--pixels" if classes is None else "--classes"
+        raise ValueError(f"{given} goes with --weights FILE; give that too, or leave {given} out")
     entry = next((entry for entry in catalog.entries() if entry.name == model and entry.url), None)
     if entry is not None:
         print(f"{entry.name}: {entry.megabytes:g} MB from {entry.url}, kept in {catalog.cache_folder()}", file=sys.stderr)
@@ -264,17 +277,11 @@ def _next_run(model: str) -> Path:
 
 def _save_picture(answer: Answer, folder: Path) -> None:
     """Write the answer's picture under a name that is not taken yet."""
-    stem = Path(answer.source).stem if answer.source != "-" else "standard-input"
+    stem = Path(answer.source).stem[:50] if answer.source != "-" else "standard-input"  # file names may have 255 bytes
     names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in range(1, 100_000))
     path = next(name for name in names if not name.exists())
     _write(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
     print(f"wrote {path}", file=sys.stderr)
-
-
-def _write_picture(path: Path, image: Any) -> None:
-    from fourfold.draw import to_pillow
-
-    _write(path, lambda temporary: to_pillow(image).save(temporary, format="PNG"))
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
@@ -290,7 +297,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 @contextmanager
 def _progress(title: str, *, is_quiet: bool, unit: str = "images") -> Iterator[Callable[..., None]]:
     """A bar on standard error with rate and time left; gives `show(done, total, note)`. Appears with the first call."""
-    if is_quiet:
+    if is_quiet or not _is_terminal(sys.stderr):
         yield lambda *_: None
         return
     from rich.console import Console
@@ -320,21 +327,29 @@ def _progress(title: str, *, is_quiet: bool, unit: str = "images") -> Iterator[C
     try:
         yield show
     finally:
-        bar.stop()
+        if task is not None:
+            bar.stop()
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None where the shell has closed it, as >&- does
 
 
 def _print(table: Any) -> None:
     from rich.console import Console
 
-    Console().print(table)
+    width = None if _is_terminal(sys.stdout) else 200  # a pipe or file has no edge to fit
+    Console(width=width, markup=False, emoji=False).print(table)  # a file may be called [red].jpg
 
 
 def _report_broken(errors: list[str]) -> int:
     for error in errors:
-        print(f"fourfold: {error}", file=sys.stderr)
+        _fail(error)
     return BAD_INPUT if errors else 0
 
 
 def _fail(message: str) -> int:
-    print(f"fourfold: {' '.join(message.split())}", file=sys.stderr)
+    from fourfold.report import one_line
+
+    print(f"fourfold: {one_line(message)}", file=sys.stderr)
     return BAD_INPUT

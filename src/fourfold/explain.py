@@ -116,11 +116,11 @@ def _multiply_adds(layer: nn.Module, output: tuple[int, ...]) -> int:
 
 def _kind(layer: nn.Module) -> str:
     if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        word = {nn.Conv2d: "conv", nn.MaxPool2d: "max pool", nn.AvgPool2d: "mean pool"}[type(layer)]
+        word = {nn.Conv2d: "conv", nn.MaxPool2d: "max", nn.AvgPool2d: "mean"}[type(layer)]
         kernel = layer.kernel_size if isinstance(layer.kernel_size, int) else layer.kernel_size[0]
         stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
         groups = f", {layer.groups} groups" if isinstance(layer, nn.Conv2d) and layer.groups > 1 else ""
-        return f"{word} {kernel}x{kernel}" + (f" / {stride}" if stride > 1 else "") + groups
+        return f"{word} {kernel}x{kernel}" + (f"/{stride}" if stride > 1 else "") + groups
     words = {nn.Linear: "linear", nn.BatchNorm2d: "batch norm"}
     return words.get(type(layer), type(layer).__name__)
 

@@ -8,10 +8,16 @@ from pathlib import Path
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary name beside `path`, then rename; on any failure the temporary file is removed."""
+    """Call `write` with a temporary name beside `path`, then rename; on any failure the temporary file is removed.
+
+    The file gets the permissions that the umask gives any new file, whatever `write` gave it (safetensors writes 0600).
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(mode)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

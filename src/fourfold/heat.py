@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from PIL import Image as Pillow
 from torch import Tensor
 
 from fourfold import draw
@@ -16,7 +17,10 @@ ENLARGE = 2.5  # the photo's shorter side against the network's input size; the 
 
 @dataclass(frozen=True, eq=False)
 class Heat:
-    """The posterior of one class at each place (h,w), 0..1; cell (0,0) is centred (top, left) pixels into `image`."""
+    """The posterior of one class at each place (h,w), 0..1; cell (0,0) is centred (top, left) pixels into `image`.
+
+    `probability` is the mean over the map; `image` is the photo that was asked about, uint8 (3,H,W).
+    """
 
     label: str
     probability: float
@@ -25,9 +29,11 @@ class Heat:
     top: int
     left: int
 
-    def plot(self) -> Tensor:
-        """uint8 (3,H,W): the map laid over the photo, its largest value at full strength."""
-        return draw.heatmap_over(self.image, self.map / self.map.max().clamp(min=1e-6), self.top, self.left)
+    def plot(self) -> Pillow.Image:
+        """The map laid over the photo, its largest value at full strength, with the class below."""
+        strength = self.map / self.map.max().clamp(min=1e-6)
+        shown = draw.heatmap_over(self.image, strength, self.top, self.left)
+        return draw.captioned(shown, [(self.label, self.probability)], "mean over the map; brightest where the class is seen")
 
 
 def class_heat(network: Network, image: Tensor, label: str | None = None) -> Heat:
@@ -43,6 +49,9 @@ def class_heat(network: Network, image: Tensor, label: str | None = None) -> Hea
     means = posteriors.mean((1, 2))
     index = int(means.argmax()) if label is None else network.labels.index(label)
     field, side = network.classifier.field, network.classifier.head.side
-    first = field.centre + field.stride * (side - 1) / 2  # of the first window of side x side cells
-    reach = [min(round(first), (size - 1) // 2) for size in scaled.shape[-2:]]
-    return Heat(network.labels[index], float(means[index]), posteriors[index], scaled, reach[0], reach[1])
+    first = field.centre + field.stride * (side - 1) / 2  # of the first window of side x side cells, in scaled pixels
+    top, left = (
+        min(round(first * size / small), (size - 1) // 2)
+        for size, small in zip(image.shape[-2:], scaled.shape[-2:], strict=True)
+    )
+    return Heat(network.labels[index], float(means[index]), posteriors[index], image, top, left)

@@ -6,6 +6,7 @@ The only place that decodes images.
 from __future__ import annotations
 
 import io
+import stat
 import threading
 import warnings
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from torch.nn import functional as F
 from fourfold.shapes import expect
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2"})
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")  # no others: EPS would start Ghostscript
+MAX_BYTES = 2**30  # of a file: the largest allowed image in 16-bit RGB has half of that
 MAX_PIXELS = 89_478_485  # Pillow's own line between a large image and a decompression bomb
 MIN_SIDE = 4  # pixels; below that there is nothing to see
 MAX_ASPECT = 50  # a longer strip cannot be shown to a network without cutting most of it away
@@ -38,20 +41,15 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Tensor:
     """
     name = name or (str(source) if isinstance(source, Path) else "the image")
     content = _content(source, name)
-    try:
-        with _open(content, name) as image:
-            _check_size(image.width, image.height, name)
-            return torch.from_numpy(np.array(_to_rgb(_upright(image), name))).permute(2, 0, 1).contiguous()
-    except (
-        OSError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        OverflowError,
-        Pillow.DecompressionBombError,
-    ) as error:
-        raise ValueError(f"{name} is damaged or cut off ({_first_line(error)}); replace the file") from error
+    with _open(content, name) as image:
+        _check_size(image.width, image.height, name)
+        if image.mode == "F":
+            raise ValueError(f"{name} holds floating-point values; convert it to 8 or 16 bits")
+        try:
+            rgb = _to_rgb(_upright(image))
+        except Exception as error:  # Pillow's decoders raise nearly every type there is
+            raise _damaged(name, error) from error
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
 
 
 def check_image(image: Tensor | np.ndarray) -> Tensor:
@@ -61,9 +59,9 @@ def check_image(image: Tensor | np.ndarray) -> Tensor:
     """
     if not isinstance(image, Tensor) and image.ndim != 3:
         raise ValueError(f"an image in memory has shape {image.shape}; give an array (H,W,3) or a tensor (3,H,W)")
-    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    if tensor.dtype != torch.uint8:
-        raise ValueError(f"an image in memory holds {tensor.dtype}; give uint8 values of 0 to 255")
+    if image.dtype not in (torch.uint8, np.uint8):
+        raise ValueError(f"an image in memory holds {image.dtype}; give uint8 values of 0 to 255")
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)).permute(2, 0, 1)
     expect(tensor, "3 H W", name="an image in memory")
     _check_size(tensor.shape[2], tensor.shape[1], "an image in memory")
     return tensor
@@ -71,31 +69,41 @@ def check_image(image: Tensor | np.ndarray) -> Tensor:
 
 def _content(source: Path | bytes, name: str) -> io.BytesIO:
     """The bytes of the file, read at once so that a file that changes meanwhile cannot mix two images."""
-    if isinstance(source, bytes):
-        content = source
-    elif source.is_dir():
-        raise ValueError(f"{name} is a folder; give an image file")
-    else:
-        try:
-            content = source.read_bytes()
-        except FileNotFoundError:
-            raise ValueError(f"{name} does not exist; check the path") from None
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{name} cannot be read ({_first_line(error)})") from error
+    content = source if isinstance(source, bytes) else _read_file(source, name)
     if not content:
         raise ValueError(f"{name} is empty (0 bytes); replace the file")
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{name} has more than {MAX_BYTES:,} bytes; give a smaller file")
     return io.BytesIO(content)
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    """At most one byte more than MAX_BYTES; pipes and devices are refused, because they could keep us waiting for ever."""
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISREG(kind):
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{name} does not exist; check the path") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} cannot be read ({_reason(error)}); check the path and its permissions") from error
+    if stat.S_ISDIR(kind):
+        raise ValueError(f"{name} is a folder; give an image file")
+    raise ValueError(f"{name} is a pipe or device; give an image file, or - for standard input")
 
 
 def _open(content: io.BytesIO, name: str) -> Pillow.Image:
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the size is checked below, against the same limit
         try:
-            return Pillow.open(content)
+            return Pillow.open(content, formats=FORMATS)
         except UnidentifiedImageError:
             raise ValueError(f"{name} is not an image; JPEG, PNG, WebP, BMP, GIF and TIFF can be read") from None
-        except Pillow.DecompressionBombError as error:
-            raise ValueError(f"{name} is too large ({_first_line(error)}); at most {MAX_PIXELS:,} pixels") from error
+        except Pillow.DecompressionBombError:
+            raise ValueError(f"{name} has more than {MAX_PIXELS:,} pixels; make it smaller") from None
+        except Exception as error:  # Pillow's decoders raise nearly every type there is
+            raise _damaged(name, error) from error
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -111,29 +119,25 @@ def _upright(image: Pillow.Image) -> Pillow.Image:
     image.load()
     try:
         return ImageOps.exif_transpose(image)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        SyntaxError,
-        OSError,
-    ):  # EXIF that cannot be read says nothing about rotation
+    except Exception:  # EXIF that cannot be read says nothing about rotation
         return image
 
 
-def _to_rgb(image: Pillow.Image, name: str) -> Pillow.Image:
+def _to_rgb(image: Pillow.Image) -> Pillow.Image:
     if image.mode.startswith("I"):  # 16-bit grey, or 32-bit integers that hold it
         return Pillow.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError(f"{name} holds floating-point values; convert it to 8 or 16 bits")
     if image.has_transparency_data:
         canvas = Pillow.new("RGBA", image.size, "white")
         return Pillow.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+def _damaged(name: str, error: Exception) -> ValueError:
+    return ValueError(f"{name} is damaged or cut off ({_reason(error)}); replace the file")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

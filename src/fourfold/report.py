@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # for types alone, so that importing this stays cheap
     from fourfold.verbs import Answer, Failure, Listed
 
 Record = dict[str, Any]
+CONTROL = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, lone surrogates (undecodable bytes), line and paragraph separators
 
 
 def answer_record(answer: Answer | Failure) -> Record:
@@ -34,8 +36,8 @@ def answer_table(records: Sequence[Record]) -> Table:
     for record in records:
         best, *others = record["top"]
         then = ", ".join(f"{guess['label']} {_percent(guess['probability'])}" for guess in others)
-        table.add_row(record["source"], best["label"], _percent(best["probability"]), then)
-    return table
+        table.add_row(_tail(one_line(record["source"]), 40), best["label"], _percent(best["probability"]), then)
+    return _keep_whole(table, but=3)
 
 
 def evaluation_record(result: Evaluation) -> Record:
@@ -105,10 +107,10 @@ def explanation_table(result: Explanation) -> Table:
             str(field.size) if field else "all",
             str(field.stride) if field else "",
             f"{layer.parameters:,}" if layer.parameters else "",
-            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+            _millions(layer.multiply_adds) if layer.multiply_adds else "",
         )
     table.add_section()
-    total = f"{result.network}, {result.input_size}x{result.input_size}"
+    total = f"all of {result.network}"
     table.add_row(
         total,
         "",
@@ -116,9 +118,9 @@ def explanation_table(result: Explanation) -> Table:
         str(result.field.size),
         str(result.field.stride),
         f"{result.parameters:,}",
-        f"{result.multiply_adds:,}",
+        _millions(result.multiply_adds),
     )
-    return table
+    return _keep_whole(table, but=0)
 
 
 def model_records(networks: Iterable[Listed], weights: Iterable[ModelEntry]) -> Record:
@@ -151,7 +153,7 @@ def model_records(networks: Iterable[Listed], weights: Iterable[ModelEntry]) -> 
 
 
 def model_tables(records: Record) -> list[Table]:
-    networks = _table("network", "also called", "input", "parameters", caption="networks, to train or explain", right=2)
+    networks = _table("network", "also", "input", "parameters", caption="networks, to train or explain", right=2)
     for row in records["networks"]:
         size = row["input_size"]
         networks.add_row(row["name"], ", ".join(row["aliases"]), f"{size}x{size}", f"{row['parameters']:,}")
@@ -168,7 +170,15 @@ def model_tables(records: Record) -> list[Table]:
             row["licence"],
         )
     weights.caption = "weights, to classify with (* as their publisher states; downloaded on first use)"
-    return [networks, weights]
+    return [_keep_whole(networks, but=1), _keep_whole(weights, but=5)]
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and other control characters, which file names may hold, written as escapes."""
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if unicodedata.category(character) in CONTROL else character
+        for character in text
+    )
 
 
 def _layer_record(layer: Layer) -> Record:
@@ -187,8 +197,25 @@ def _table(*columns: str, caption: str | None = None, right: int | None = None) 
     """A table whose columns from number `right` on are numbers; every row stays on one line, cut off where it must be."""
     table = Table(caption=caption, caption_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if right is not None and index >= right else "left", overflow="ellipsis", no_wrap=True)
+        justify = "right" if right is not None and index >= right else "left"
+        table.add_column(column, justify=justify, overflow="ellipsis", no_wrap=True)
     return table
+
+
+def _keep_whole(table: Table, *, but: int) -> Table:
+    """Where the terminal is too narrow, cut off column number `but` and no other."""
+    for index, column in enumerate(table.columns):
+        if index != but:
+            column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
+    return table
+
+
+def _tail(text: str, most: int) -> str:
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f} M"
 
 
 def _percent(share: float) -> str:

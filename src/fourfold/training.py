@@ -7,11 +7,13 @@ curves.png, and state.safetensors (to resume).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from fourfold import plots
@@ -61,17 +63,14 @@ def load_data(folder: Path, size: int, *, seed: int, watch: Callable[[int, int],
     """
     if not (folder / "train").is_dir():
         examples, broken = load_examples(list_folder(folder), size, watch)
-        _check_classes(examples.classes)
-        train, val = examples.hold_out(HELD_OUT, generator_for(seed, "hold out"))
-        if not len(val):
-            raise ValueError(f"{folder} has one image of each class; training needs at least two")
+        train, val = _hold_out(examples, folder, seed)
         return Data(train, val, f"{HELD_OUT:.0%} of each class, held out", tuple(broken))
     below = next((folder / name for name in ("val", "test") if (folder / name).is_dir()), None)
     train, broken = load_examples(list_folder(folder / "train"), size, watch)
-    _check_classes(train.classes)
     if below is None:
-        train, val = train.hold_out(HELD_OUT, generator_for(seed, "hold out"))
+        train, val = _hold_out(train, folder / "train", seed)
         return Data(train, val, f"{HELD_OUT:.0%} of each class of train/, held out", tuple(broken))
+    _check_classes(train.classes)
     val, broken_too = load_examples(list_folder(below), size, watch)
     if val.classes != train.classes:
         differ = sorted(set(val.classes) ^ set(train.classes))
@@ -98,15 +97,15 @@ def train_run(
         raise ValueError(f"{folder} holds no run to resume; leave out --resume to start one")
     network = build(name, **{**options, "classes": len(data.train.classes)})
     pixels = recipe.pixels(data.train.images)
-    try:
+    with _writing(folder, "choose another folder with --run"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / RECIPE, json.dumps(recipe.description(), indent=2) + "\n")
-    except OSError as error:
-        raise ValueError(f"cannot write to {folder} ({error.strerror}); choose another folder with --run") from error
-    fit(network, pixels, recipe, data.train, data.val, folder, seed=seed, watch=watch, validate_every=validate_every)
-    top1, top5 = accuracies(network, pixels, data.val)
-    done = Trained(folder, top1, top5, len(data.val), data.origin)
-    _write(done, name, options, recipe, network, pixels, data, seed)
+        if not resume or not (folder / RECIPE).exists():  # the recipe of a run stays, should `fit` refuse to resume it
+            write_text(folder / RECIPE, json.dumps(recipe.description(), indent=2) + "\n")
+    with _writing(folder, "make room, then go on with --resume"):
+        fit(network, pixels, recipe, data.train, data.val, folder, seed=seed, watch=watch, validate_every=validate_every)
+        top1, top5 = accuracies(network, pixels, data.val)
+        done = Trained(folder, top1, top5, len(data.val), data.origin)
+        _write(done, name, options, recipe, network, pixels, data, seed)
     return done
 
 
@@ -119,6 +118,15 @@ def accuracies(network: nn.Module, pixels: Pixels, examples: Examples, batch_siz
             scores = network(pixels(images))
             hits = [have + top_k_hits(scores, labels, k) for have, k in zip(hits, (1, 5), strict=True)]
     return 100 * hits[0] / len(examples), 100 * hits[1] / len(examples)
+
+
+@contextmanager
+def _writing(folder: Path, advice: str) -> Iterator[None]:
+    """Report a file that cannot be written as a ValueError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot write to {folder} ({getattr(error, 'strerror', None) or error}); {advice}") from error
 
 
 def _write(
@@ -140,7 +148,7 @@ def _write(
     write_whole(done.folder / CURVES, lambda path: plots.training_curves(lines, path))
     size = network.input_size
     record = {
-        "name": done.folder.name,
+        "name": done.folder.resolve().name,
         "network": name,
         "options": {**options, "classes": len(data.train.classes)},
         "classes": list(data.train.classes),
@@ -158,6 +166,14 @@ def _write(
         "megabytes": round((done.folder / WEIGHTS).stat().st_size / 1e6, 2),
     }
     write_text(done.folder / ENTRY, json.dumps(record, indent=2) + "\n")
+
+
+def _hold_out(examples: Examples, folder: Path, seed: int) -> tuple[Examples, Examples]:
+    _check_classes(examples.classes)
+    train, val = examples.hold_out(HELD_OUT, generator_for(seed, "hold out"))
+    if not len(val):
+        raise ValueError(f"{folder} has one image of each class; training needs at least two")
+    return train, val
 
 
 def _check_classes(classes: Sequence[str]) -> None:

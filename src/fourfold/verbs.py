@@ -23,7 +23,7 @@ from fourfold.evaluate.protocol import Protocol, single_view
 from fourfold.explain import Explanation
 from fourfold.explain import explain as explain_network
 from fourfold.heat import Heat
-from fourfold.images import check_image, read_image
+from fourfold.images import MAX_BYTES, check_image, read_image
 from fourfold.networks import ALIASES, NETWORKS, build, closest
 from fourfold.papers import RECIPES
 from fourfold.train.loop import Moment
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Source = str | Path | bytes | Tensor | np.ndarray
 BATCH = 32
+MAX_SIZE = 100_000  # pixels of side that `explain` counts for
 
 
 @dataclass(frozen=True)
@@ -161,19 +162,7 @@ def classify_each(
 
 def find(sources: Iterable[Source]) -> list[Source | Failure]:
     """Replace folders and glob patterns by the images they stand for; what stands for none becomes a Failure."""
-    found: list[Source | Failure] = []
-    for source in sources:
-        if not isinstance(source, str | Path) or str(source) == "-":
-            found.append(source)
-        elif Path(source).is_dir():
-            found += list_images(Path(source)) or [Failure(str(source), f"no images in folder {source}")]
-        elif glob.has_magic(str(source)) and not Path(source).exists():
-            matches = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 (pathlib takes no absolute pattern)
-            files = [Path(match) for match in matches if Path(match).is_file()]
-            found += files or [Failure(str(source), f"nothing matches the pattern {source}")]
-        else:
-            found.append(Path(source))
-    return found
+    return [item for source in sources for item in _find(source)]
 
 
 def models() -> tuple[list[Listed], list[catalog.ModelEntry]]:
@@ -189,7 +178,12 @@ def models() -> tuple[list[Listed], list[catalog.ModelEntry]]:
 
 
 def explain(model: str | Path | Model, size: int | None = None, options: dict[str, object] | None = None) -> Explanation:
-    """Layers, receptive field, parameters and multiply-adds of a network, or of the network behind some weights."""
+    """Layers, receptive field, parameters and multiply-adds of a network, or of the network behind some weights.
+
+    Raises ValueError for an unknown name or option, and for a size that the network cannot take.
+    """
+    if size is not None and not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"size is {size}; give the side of an image, 1 to {MAX_SIZE:,} pixels")
     if isinstance(model, str) and (model in NETWORKS or model in ALIASES):
         return explain_network(model, lambda: build(model, **(options or {})), size)
     if isinstance(model, str) and (entry := next((e for e in catalog.entries() if e.name == model), None)):
@@ -263,6 +257,24 @@ def class_heat(model: str | Path | Model, source: Source, label: str | None = No
     return heat.class_heat(_model(model).network, image, label)
 
 
+def _find(source: Source) -> Sequence[Source | Failure]:
+    if not isinstance(source, str | Path) or str(source) == "-":
+        return [source]
+    if source == "":
+        return [Failure("", "an input has an empty name; give a file, a folder or a pattern")]
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return list_images(path) or [Failure(str(source), f"no images in folder {source}")]
+        if glob.has_magic(str(source)) and not path.exists():
+            matches = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 (pathlib takes no absolute pattern)
+            files = [Path(match) for match in matches if Path(match).is_file()]
+            return files or [Failure(str(source), f"nothing matches the pattern {source}")]
+    except OSError as error:  # such as a name longer than the system allows
+        return [Failure(str(source), f"{source} cannot be read ({error.strerror}); check the path")]
+    return [path]
+
+
 def _model(model: str | Path | Model) -> Model:
     return model if isinstance(model, Model) else load(model)
 
@@ -292,11 +304,18 @@ def _read(source: Source | Failure) -> tuple[str, Tensor | Failure]:
     name = str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
     try:
         if isinstance(source, str | Path):
-            content = sys.stdin.buffer.read() if name == "-" else Path(source)
-            return name, read_image(content, name="standard input" if name == "-" else name)
+            return name, _standard_input() if name == "-" else read_image(Path(source), name=name)
         return name, read_image(source) if isinstance(source, bytes) else check_image(source)
     except ValueError as error:
         return name, Failure(name, str(error))
+
+
+def _standard_input() -> Tensor:
+    try:
+        content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""  # None where the shell has closed it
+    except OSError as error:
+        raise ValueError(f"standard input cannot be read ({error.strerror}); redirect an image file to it") from error
+    return read_image(content, name="standard input")
 
 
 def _batched(items: Iterator[tuple[str, Tensor | Failure]], size: int) -> Iterator[list[tuple[str, Tensor | Failure]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,20 @@ from fourfold.models.base import Classifier
 
 State = Mapping[str, Tensor]
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
+TORCH_FILES = (b"PK\x03\x04", b"\x80\x02")  # how torch.save begins a file: a zip archive, and a pickle before torch 1.6
+DAMAGED = (  # what safetensors and torch.load raise, as found by changing bytes of good files at random
+    SafetensorError,
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+)
 
 
 def save_weights(path: Path, state: State) -> None:
@@ -39,18 +54,38 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        _check_start(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} is not a plain weights file: reading it could run code; convert it to safetensors where you trust it"
         ) from error
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path} is not a weights file that can be read; give .safetensors, .pth or .pt") from error
-    while isinstance(content, Mapping) and (inner := next((key for key in WRAPPERS if key in content), None)):
-        content = content[inner]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    for _ in range(len(WRAPPERS)):  # a table that holds itself has no innermost one
+        if isinstance(content, Mapping) and (inner := next((key for key in WRAPPERS if key in content), None)):
+            content = content[inner]
+    if not isinstance(content, Mapping) or not content or not all(map(_is_plain, content.values())):
         raise ValueError(f"{path} holds no table of weights; give a file with a network's state_dict")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _check_start(path: Path) -> None:
+    """Refuse what torch.save did not write, before torch.load guesses what it is and warns."""
+    with path.open("rb") as file:
+        if not file.read(4).startswith(TORCH_FILES):
+            raise ValueError(f"{path} does not begin as torch's files do")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor of real numbers in main memory; others would not copy, or not as they are."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_complex()
+        and not value.is_quantized
+    )
 
 
 def load_into(network: Classifier, state: State, *, name: str) -> None:
@@ -61,8 +96,6 @@ def load_into(network: Classifier, state: State, *, name: str) -> None:
     """
     wanted = network.state_dict()
     ours = translate(state, network)
-    if "linear.weight" in state:
-        ours = append_zero_channels(ours, network)
     ours = {key: value for key, value in ours.items() if key in wanted or not key.startswith("auxiliaries.")}
     counts = {key: value for key, value in wanted.items() if key.endswith("num_batches_tracked")}
     ours = {**counts, **ours}  # older files have no such counters, and nothing depends on them here
@@ -75,6 +108,8 @@ def load_into(network: Classifier, state: State, *, name: str) -> None:
     for key in ours:
         if key not in wanted:
             raise ValueError(f"{name} does not fit this network: it has {key}, which the network lacks")
+    if "linear.weight" in state and not any(".shortcut." in key for key in ours):
+        ours = append_zero_channels(ours, network)
     network.load_state_dict(ours)
 
 

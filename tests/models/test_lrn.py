@@ -85,13 +85,12 @@ def test_values_and_gradients_equal_torchs(shape: tuple[int, ...], size: int, la
 
 @LAYOUTS
 @pytest.mark.parametrize("shape", [(1, 96, 121, 97), (3, 37, 61, 67)])
-def test_maps_of_many_tiles_and_several_threads_equal_torchs(
-    shape: tuple[int, ...], layout: torch.memory_format, two_threads: None
-) -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_maps_of_many_tiles_and_several_threads_equal_torchs(shape: tuple[int, ...], layout: torch.memory_format) -> None:
     assert_equals_torch(made_maps(*shape, layout=layout), 5, **STRONG)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 9), st.integers(1, 40)),
     size=st.integers(1, 14),
@@ -119,7 +118,7 @@ def test_alexnets_constants_by_hand() -> None:
     maps = torch.tensor([3.0, 0.0, 4.0]).view(1, 3, 1, 1)
     out = LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(maps)
     # AlexNet's print: 3 / (2 + 1e-4 * (9 + 0 + 16))^0.75, since each window of five holds all three channels
-    assert_close(out.flatten(), torch.tensor([1.7827085, 0.0, 2.3769447]), rtol=1e-6, atol=0)
+    assert_close(out.flatten(), torch.tensor([1.7821402, 0.0, 2.3761869]), rtol=1e-6, atol=0)
 
 
 @LAYOUTS
@@ -129,6 +128,16 @@ def test_first_and_second_derivatives_pass_gradcheck(beta: float, layout: torch.
     layer = LocalResponseNorm(4, 0.7, beta, 1.3)
     assert torch.autograd.gradcheck(layer, maps)
     assert torch.autograd.gradgradcheck(layer, maps)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_gradient_that_keeps_its_history_has_the_same_values(size: int) -> None:
+    maps = made_maps(2, 7, 5, 3, dtype=torch.float64).requires_grad_()
+    slopes = made_maps(2, 7, 5, 3, dtype=torch.float64) + 1
+    (ours,) = torch.autograd.grad(LocalResponseNorm(size, **STRONG)(maps), maps, slopes, create_graph=True)
+    (theirs,) = torch.autograd.grad(nn.LocalResponseNorm(size, **STRONG)(maps), maps, slopes)
+    assert ours.requires_grad
+    assert_close(ours.detach(), theirs, rtol=1e-10, atol=1e-12)
 
 
 @LAYOUTS
@@ -156,16 +165,14 @@ def test_a_strided_part_of_a_map_equals_its_copy() -> None:
 
 
 def test_a_layer_in_place_may_follow() -> None:
-    maps = made_maps(1, 96, 110, 120).requires_grad_()
-    nn.functional.relu(LocalResponseNorm(5)(maps), inplace=True).sum().backward()
-    assert maps.grad is not None
-    assert bool((maps.grad[maps <= 0] == 0).all())
+    maps = made_maps(1, 96, 110, 120)
+    ours, theirs = (nn.Sequential(layer(5, **STRONG), nn.ReLU(True)) for layer in (LocalResponseNorm, nn.LocalResponseNorm))
+    assert_close(gradient(ours, maps), gradient(theirs, maps), rtol=1e-5, atol=2e-6)
 
 
 @LAYOUTS
-def test_an_image_gives_the_same_bits_alone_in_a_batch_and_on_one_thread(
-    layout: torch.memory_format, two_threads: None
-) -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_an_image_gives_the_same_bits_alone_in_a_batch_and_on_one_thread(layout: torch.memory_format) -> None:
     maps = made_maps(3, 21, 45, 47, layout=layout)
     together = LocalResponseNorm(5, **STRONG)(maps)
     assert torch.equal(LocalResponseNorm(5, **STRONG)(maps[1:2]), together[1:2])
@@ -233,34 +240,38 @@ def test_it_prints_as_torchs_does() -> None:
     assert repr(LocalResponseNorm(5, 5e-4, 0.75, 2.0)) == repr(nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0))
 
 
-def test_the_thread_settings_of_torch_and_numba_stay(two_threads: None) -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_the_thread_settings_of_torch_and_numba_stay() -> None:
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # pyright: ignore
     before = torch.get_num_threads(), numba.get_num_threads()
     LocalResponseNorm(5)(made_maps(1, 8, 9, 9))  # runs on one thread
     assert (torch.get_num_threads(), numba.get_num_threads()) == before
 
 
-def test_many_threads_at_once_get_their_own_values(two_threads: None) -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_many_threads_at_once_get_their_own_values() -> None:
     layer = LocalResponseNorm(5, **STRONG)
-    batches = [made_maps(1, 24 + i, 60, 60) for i in range(8)] * 4
+    batches = [made_maps(1, 24 + i, 60, 60) for i in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(layer, batches))
-    for maps, result in zip(batches, results, strict=True):
-        assert_close(result, nn.LocalResponseNorm(5, **STRONG)(maps), rtol=1e-6, atol=1e-6)
+        results = list(pool.map(layer, batches * 4))
+    for i, maps in enumerate(batches):
+        assert_close(results[i], nn.LocalResponseNorm(5, **STRONG)(maps), rtol=1e-6, atol=1e-6)
+        assert all(torch.equal(again, results[i]) for again in results[i::8])
 
 
-def test_numbas_layer_for_one_thread_at_a_time_does_not_end_the_process() -> None:
+def test_threads_that_come_first_together_compile_once_and_live_on_numbas_unsafe_layer() -> None:
     program = """
         import torch, numba
         from concurrent.futures import ThreadPoolExecutor
-        from fourfold.models.lrn import LocalResponseNorm
+        from fourfold.models.lrn import LocalResponseNorm, _compiled
         torch.set_num_threads(2)
         maps = torch.randn(1, 64, 80, 80)
         with ThreadPoolExecutor(4) as pool:
             results = list(pool.map(LocalResponseNorm(5), [maps] * 60))
         assert all(torch.equal(result, results[0]) for result in results)
-        print(numba.threading_layer())
+        print(numba.threading_layer(), _compiled.cache_info().misses)
     """
-    assert run_python(program, NUMBA_THREADING_LAYER="workqueue", NUMBA_NUM_THREADS="2") == "workqueue\n"
+    assert run_python(program, NUMBA_THREADING_LAYER="workqueue", NUMBA_NUM_THREADS="2") == "workqueue 1\n"
 
 
 def test_importing_it_does_not_import_numba() -> None:

@@ -30,4 +30,5 @@ def wilson(hits: int, count: int) -> Interval:
     share, z2 = hits / count, Z95 * Z95
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = Z95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count)) / (1 + z2 / count)
-    return Interval(100 * (middle - half), 100 * (middle + half))
+    low, high = 100 * (middle - half), 100 * (middle + half)
+    return Interval(0.0 if hits == 0 else low, 100.0 if hits == count else high)  # exact there, but for rounding

@@ -7,6 +7,7 @@ Numba is imported, and a kernel compiled, at the first call that needs it.
 from __future__ import annotations
 
 import functools
+import threading
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -51,7 +52,7 @@ class LocalResponseNorm(nn.Module):
         formula = _Formula(self.size, self.alpha, self.beta, self.k)
         if maps.numel() == 0:
             return maps
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or not _has_kernel(maps):
+        if _is_traced() or not _has_kernel(maps):
             return _plain(maps, formula)
         if not (_interleaved(maps) or maps.is_contiguous()):
             maps = maps.contiguous()
@@ -93,6 +94,11 @@ class _Normalise(torch.autograd.Function):
             return _plain_gradient(maps, grad, ctx.formula), None
         order = torch.channels_last if _interleaved(maps) else torch.contiguous_format
         return _run(_backward, ctx.formula, maps, grad.contiguous(memory_format=order)), None
+
+
+def _is_traced() -> bool:
+    """Whether torch.compile, torch.export or a trace follows the call; none of them can see into a kernel."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _has_kernel(maps: Tensor) -> bool:
@@ -195,18 +201,27 @@ def _flat(maps: Tensor) -> np.ndarray:
 def _launch(kernel: Callable[..., None], chunks: int, *arguments: Any) -> None:
     """Run a kernel on as many threads as there are chunks, or on the caller's where more would be unsafe."""
     if torch.get_num_threads() == 1:  # also in a forked worker, where GNU OpenMP ends the process
-        return _compiled(kernel, False)(*arguments, 1)
-    import numba
+        return _jit(kernel, False)(*arguments, 1)
+    from numba import config, get_num_threads, set_num_threads
+    from numba.np.ufunc.parallel import threading_layer
 
-    given = numba.get_num_threads()  # starts numba's threads, which decides the threading layer
-    if numba.threading_layer() == "workqueue":  # two calls at a time, ours or another module's, abort the process
-        return _compiled(kernel, False)(*arguments, 1)
+    given = get_num_threads()  # starts numba's threads, which decides the threading layer
+    if threading_layer() == "workqueue":  # two calls at a time, ours or another module's, abort the process
+        return _jit(kernel, False)(*arguments, 1)
     # As many threads as torch: the two may share one OpenMP pool, and a pool is rebuilt when its size changes.
-    numba.set_num_threads(min(chunks, numba.config.NUMBA_NUM_THREADS))
+    set_num_threads(min(chunks, config.NUMBA_NUM_THREADS))  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        _compiled(kernel, True)(*arguments, chunks)
+        _jit(kernel, True)(*arguments, chunks)
     finally:
-        numba.set_num_threads(given)
+        set_num_threads(given)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _jit(kernel: Callable[..., None], parallel: bool) -> Callable[..., None]:
+    with _ONE_AT_A_TIME:  # functools.cache lets threads that come first together compile a kernel each
+        return _compiled(kernel, parallel)
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,26 +15,47 @@ from torch.optim import SGD
 from fourfold.files import write_whole
 
 STATE = "state.safetensors"
+RUNNING = "running"  # the name of a tensor: count, loss, error
+
+
+@dataclass(frozen=True)
+class Running:
+    """Sums of loss and error over the mini-batches of an epoch so far."""
+
+    count: int = 0
+    loss: float = 0.0
+    error: float = 0.0
+
+    def plus(self, loss: float, error: float) -> Running:
+        return Running(self.count + 1, self.loss + loss, self.error + error)
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where training stands: mini-batches done, and what must be the same to go on (recipe, seed, data)."""
+    """Where training stands: mini-batches done, what must be the same to go on (recipe, seed, data), the epoch's sums."""
 
     step: int
     identity: str
+    running: Running = Running()
 
 
 def save(folder: Path, network: nn.Module, optimiser: SGD, point: Point) -> None:
-    """Write weights, momentum and position to the run folder's state file."""
+    """Write weights, momentum and position to the run folder's state file; an older one is there until that has succeeded.
+
+    Raises ValueError where the file cannot be written.
+    """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         momentum = optimiser.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
     tensors = {name: value.contiguous() for name, value in tensors.items()}
+    tensors[RUNNING] = torch.tensor(astuple(point.running), dtype=torch.float64)
     metadata = {"point": json.dumps({"step": point.step, "identity": point.identity})}
-    write_whole(folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+    try:
+        write_whole(folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot write {folder / STATE} ({error}); make room, then resume from the last one") from error
 
 
 def load(folder: Path, network: nn.Module, optimiser: SGD) -> Point | None:
@@ -60,4 +81,7 @@ def load(folder: Path, network: nn.Module, optimiser: SGD) -> Point | None:
         if f"momentum.{name}" in tensors:
             momentum = torch.empty_like(parameter)  # keeps the layout of the parameter, on which rounding depends
             optimiser.state[parameter]["momentum_buffer"] = momentum.copy_(tensors[f"momentum.{name}"])
+    if RUNNING in tensors:  # the first files had none
+        count, loss, error = tensors[RUNNING].tolist()
+        point = replace(point, running=Running(int(count), loss, error))
     return point

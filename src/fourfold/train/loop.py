@@ -80,22 +80,27 @@ def fit(
         nesterov=recipe.nesterov,
     )
     identity = json.dumps([recipe.description(), seed, len(train), train.classes])
-    done = _resume(folder, network, optimiser, identity)
+    point = _resume(folder, network, optimiser, identity)
+    done, running = point.step, point.running
 
     def save() -> None:
-        checkpoint.save(folder, network, optimiser, checkpoint.Point(done, identity))
+        checkpoint.save(folder, network, optimiser, checkpoint.Point(done, identity, running))
 
     network.train()
     saved = time.monotonic()
     with interruptions() as is_interrupted:
         while done < recipe.steps:
             epoch, start = divmod(done, len(loader))
-            began, moments = time.monotonic(), []
+            began = time.monotonic()
             for images, labels in loader.epoch(epoch, start):
                 moment = _step(network, pixels(images), labels, optimiser, recipe, done, seed)
-                moments.append(moment)
-                done = moment.step
+                done, running = moment.step, running.plus(moment.loss, moment.error)
                 watch(moment)
+                if done in (recipe.steps, (epoch + 1) * len(loader)):  # before a checkpoint, which must not lose the line
+                    is_validated = val is not None and ((epoch + 1) % validate_every == 0 or done == recipe.steps)
+                    val_error = error_rate(network, pixels, val) if val is not None and is_validated else None
+                    _log(folder, epoch, moment, running, val_error, time.monotonic() - began)
+                    running = checkpoint.Running()
                 if is_interrupted():
                     save()
                     raise KeyboardInterrupt
@@ -104,9 +109,6 @@ def fit(
                     saved = time.monotonic()
                 if done == recipe.steps:
                     break
-            is_validated = val is not None and ((epoch + 1) % validate_every == 0 or done == recipe.steps)
-            val_error = error_rate(network, pixels, val) if val is not None and is_validated else None
-            _log(folder, epoch, moments, val_error, time.monotonic() - began)
     save()
 
 
@@ -150,28 +152,30 @@ def _step(
     return Moment(done + 1, recipe.steps, rate, value, error)
 
 
-def _resume(folder: Path, network: Classifier, optimiser: torch.optim.SGD, identity: str) -> int:
-    """Take up the run in the folder, if there is one: the number of steps done."""
+def _resume(folder: Path, network: Classifier, optimiser: torch.optim.SGD, identity: str) -> checkpoint.Point:
+    """Take up the run in the folder, if there is one: where it stands. Lines of the log that come after that are dropped."""
     point = checkpoint.load(folder, network, optimiser)
     if point is None:
         write_text(folder / LOG, "")
-        return 0
+        return checkpoint.Point(0, identity)
     if point.identity != identity:
         raise ValueError(f"{folder} holds a run with another recipe, seed or data; choose another run folder")
-    lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
-    write_text(folder / LOG, "".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= point.step))
-    return point.step
+    lines = (folder / LOG).read_text(encoding="utf-8").splitlines(keepends=True) if (folder / LOG).exists() else []
+    whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off by a full disk or a kill
+    write_text(folder / LOG, "".join(line for line in whole if json.loads(line)["step"] <= point.step))
+    return point
 
 
-def _log(folder: Path, epoch: int, moments: list[Moment], val_error: float | None, seconds: float) -> None:
-    """Add the epoch to log.jsonl; after a resume the epoch's figures cover the steps since."""
-    last = moments[-1]
+def _log(
+    folder: Path, epoch: int, last: Moment, running: checkpoint.Running, val_error: float | None, seconds: float
+) -> None:
+    """Add the epoch to log.jsonl; after a resume `seconds` covers the steps since, and all else the whole epoch."""
     line = Epoch(
         epoch=epoch + 1,
         step=last.step,
         rate=last.rate,
-        train_loss=round(sum(moment.loss for moment in moments) / len(moments), 5),
-        train_error=round(sum(moment.error for moment in moments) / len(moments), 5),
+        train_loss=round(running.loss / running.count, 5),
+        train_error=round(running.error / running.count, 5),
         val_error=val_error,
         seconds=round(seconds, 1),
     )

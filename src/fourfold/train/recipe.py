@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -45,10 +46,10 @@ class Recipe:
         The batch is the paper's, or, where the images would not fill four of those, a quarter of the images. What differs
         from the paper is added to `deviations`. Raises ValueError for a batch or a number of epochs that cannot be.
         """
-        batch = batch_size or min(self.batch_size, max(1, images // 4))
+        batch = min(self.batch_size, max(1, images // 4)) if batch_size is None else batch_size
         if not 1 <= batch <= images:
             raise ValueError(f"a batch of {batch} cannot be filled from {images} images; choose 1 to {images}")
-        if epochs is not None and epochs <= 0:
+        if epochs is not None and not 0 < epochs < math.inf:
             raise ValueError(f"{epochs:g} epochs is not a length of training; choose more than 0")
         is_paper = images == self.images and batch == self.batch_size and epochs is None
         steps = self.steps if is_paper else max(1, round((epochs or self.epochs) * (images // batch)))

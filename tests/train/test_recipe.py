@@ -1,0 +1,125 @@
+"""A recipe keeps its paper's epochs and shares when it is fitted to other images, and says what it changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourfold.data.augment import Flip, PadCrop
+from fourfold.images import channel_pixels
+from fourfold.train.initialise import He
+from fourfold.train.recipe import Recipe
+from fourfold.train.schedule import Steps
+
+PAPER = Recipe(
+    source="a paper 1.2",
+    images=1000,
+    batch_size=100,
+    steps=400,
+    rate=Steps(0.1, (0.5,)),
+    initialise=He(),
+    augment=(PadCrop(3, 7), Flip()),
+    pixels=channel_pixels,
+    momentum=0.9,
+    weight_decay=1e-4,
+    deviations=("one already",),
+)
+
+
+def test_epochs_are_passes_over_the_papers_images() -> None:
+    assert PAPER.epochs == 40
+    assert dataclasses.replace(PAPER, images=50_000, batch_size=128, steps=64_000).epochs == 163.84  # ResNet 4.2
+
+
+def test_the_papers_own_images_leave_the_recipe_as_it_is() -> None:
+    assert PAPER.fitted(1000) == PAPER
+    assert PAPER.fitted(1000, batch_size=100) == PAPER
+
+
+@pytest.mark.parametrize("images", [50_000, 50_127])
+def test_the_papers_steps_hold_for_the_papers_images_only(images: int) -> None:
+    cifar = dataclasses.replace(PAPER, images=50_000, batch_size=128, steps=64_000)
+
+    # 390 whole batches an epoch, which makes 163.84 epochs 63,898 mini-batches; 391 of 50,127
+    assert cifar.fitted(images).steps == {50_000: 64_000, 50_127: 64_061}[images]
+
+
+def test_fewer_images_have_as_many_epochs_of_fewer_batches() -> None:
+    fitted = PAPER.fitted(450)
+
+    assert (fitted.batch_size, fitted.steps) == (100, 160)  # 40 epochs of 4 whole batches
+    assert fitted.deviations == ("one already", "160 mini-batches, not 400; the schedule is stretched to that")
+
+
+def test_images_that_do_not_fill_four_batches_get_batches_of_a_quarter() -> None:
+    fitted = PAPER.fitted(90)
+
+    assert (fitted.batch_size, fitted.steps) == (22, 160)
+    assert fitted.deviations[1:] == (
+        "batches of 22 images, not 100",
+        "160 mini-batches, not 400; the schedule is stretched to that",
+    )
+
+
+def test_epochs_and_batch_can_be_chosen() -> None:
+    fitted = PAPER.fitted(1000, epochs=2.5, batch_size=30)
+
+    assert (fitted.batch_size, fitted.steps) == (30, 82)  # 2.5 epochs of 33 whole batches, 82.5 to the even number
+    assert PAPER.fitted(1000, epochs=0.001).steps == 1
+    assert PAPER.fitted(3, epochs=1).batch_size == 1
+
+
+def test_nothing_else_of_a_recipe_changes() -> None:
+    changed = {
+        field.name
+        for field in dataclasses.fields(PAPER)
+        if getattr(PAPER.fitted(90, epochs=3), field.name) != getattr(PAPER, field.name)
+    }
+
+    assert changed == {"batch_size", "steps", "deviations"}
+
+
+@pytest.mark.parametrize("batch", [0, -1, 91])
+def test_a_batch_that_cannot_be_filled_is_refused(batch: int) -> None:
+    with pytest.raises(ValueError, match=rf"a batch of {batch} cannot be filled from 90 images; choose 1 to 90"):
+        PAPER.fitted(90, batch_size=batch)
+
+
+@pytest.mark.parametrize("epochs", [0, -2.0, math.nan, math.inf])
+def test_a_length_that_is_none_is_refused(epochs: float) -> None:
+    with pytest.raises(ValueError, match="epochs is not a length of training; choose more than 0"):
+        PAPER.fitted(90, epochs=epochs)
+
+
+@given(st.integers(1, 5000), st.floats(0.01, 50))
+def test_a_fitted_recipe_trains_the_epochs_asked_for(images: int, epochs: float) -> None:
+    fitted = PAPER.fitted(images, epochs=epochs)
+    batches = images // fitted.batch_size
+
+    assert 1 <= fitted.batch_size <= min(100, images)
+    assert fitted.steps >= 1
+    assert abs(fitted.steps - epochs * batches) <= 1  # rounded to whole mini-batches, one at least
+
+
+def test_the_description_can_be_read_by_people_and_by_json() -> None:
+    description = json.loads(json.dumps(PAPER.description()))
+
+    assert description == {
+        "source": "a paper 1.2",
+        "images": 1000,
+        "batch_size": 100,
+        "steps": 400,
+        "rate": "Steps(rate=0.1, at=(0.5,), factor=0.1)",
+        "initialise": "He()",
+        "augment": ["PadCrop(padding=3, value=7)", "Flip()"],
+        "pixels": "channel_pixels",
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "nesterov": False,
+        "deviations": ["one already"],
+    }
