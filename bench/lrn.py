@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import platform
 import statistics
 import sys
@@ -57,12 +58,13 @@ def medians(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, floa
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def machine() -> dict[str, str | int]:
+def machine() -> dict[str, str | int | float]:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if sys.platform == "linux" else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.processor(),
         "threads": torch.get_num_threads(),
+        "load_before": round(os.getloadavg()[0], 2),  # far above 0: other work took part of the cores
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -81,6 +83,7 @@ def compile_seconds(maps: Tensor) -> dict[str, float]:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    hardware = machine()
     first = compile_seconds(torch.randn(2, 32, 40, 50))
     layers = {"torch": nn.LocalResponseNorm(*FORMULA), "fourfold": LocalResponseNorm(*FORMULA)}
     rows = []
@@ -98,8 +101,8 @@ def main() -> None:
                 faster = figures["torch"] / figures["fourfold"]
                 shown = "  ".join(f"{name} {value:8.2f} ms" for name, value in figures.items())
                 print(f"{shape!s:20} {layout}  {work.__name__:22} {shown}  {faster:5.1f}x")
-    record = {"machine": machine(), "rounds": rounds, "first_call_seconds": first, "rows": rows}
-    print(record["machine"], "first calls:", first)
+    record = {"machine": hardware, "rounds": rounds, "first_call_seconds": first, "rows": rows}
+    print(hardware, "first calls:", first)
     target = Path(__file__).with_suffix(".json")
     partial = target.with_suffix(".tmp")
     partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

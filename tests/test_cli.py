@@ -141,7 +141,8 @@ def test_pictures_are_saved_and_never_overwritten(run: Run, photos: list[Path], 
 
 def test_somebody_elses_weights_classify_and_are_measured(run: Run, photos: list[Path], tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("\n".join(LETTERS) + "\n\n", encoding="utf-8")
-    options = ("--weights", WEIGHTS, "--model", "resnet20", "--classes", tmp_path / "names.txt", "--pixels", "cifar10", "--json")
+    names = ("--classes", tmp_path / "names.txt", "--pixels", "cifar10")
+    options = ("--weights", WEIGHTS, "--model", "resnet20", *names, "--json")
     write(tmp_path / "data" / "a" / "1.png", 1)
     write(tmp_path / "data" / "g" / "2.png", 2)
 
@@ -186,12 +187,11 @@ def test_explain_gives_the_promised_keys_and_a_heatmap_of_a_photo(run: Run, phot
         assert image.format == "PNG"
 
 
-def test_models_are_listed_as_json_and_as_a_table(run: Run) -> None:
+def test_models_are_listed_as_json(run: Run) -> None:
     record = json.loads(run("models", "--json").out)
-    table = run("models")
 
     assert {"resnet20", "vgg-d", "googlenet"} <= {row["name"] for row in record["networks"]}
-    assert all(row["name"] in table.out for part in ("networks", "weights") for row in record[part])
+    assert "resnet20-cifar10" in {row["name"] for row in record["weights"]}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -215,23 +215,23 @@ def test_neither_the_package_nor_its_help_loads_torch() -> None:
 
 
 def test_a_reader_that_stops_reading_is_no_error(photos: list[Path]) -> None:
-    process = start("classify", *photos * 400, "--json")
-    assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["source"] == str(photos[0])
+    with start("classify", *photos * 400, "--json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["source"] == str(photos[0])
 
-    process.stdout.close()
+        process.stdout.close()
 
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    assert process.wait(60) != 0
+        assert process.stderr.read() == ""
+    assert process.returncode == 1  # what typer and rich give for a broken pipe
 
 
 def test_control_c_stops_quietly(photos: list[Path]) -> None:
-    process = start("classify", *photos * 2000, "--json")
-    assert process.stdout is not None
-    process.stdout.readline()
+    with start("classify", *photos * 2000, "--json") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
 
-    process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
 
-    assert process.communicate(timeout=60)[1] == ""
+        assert process.communicate(timeout=60)[1] == ""
     assert process.returncode == 130

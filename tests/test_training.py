@@ -79,7 +79,6 @@ def test_the_same_seed_holds_out_the_same_images_and_another_seed_others(tmp_pat
         put(tmp_path, name, 20)
 
     first, again, other = (load_data(tmp_path, 32, seed=seed).val.images for seed in (5, 5, 6))
-
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -111,8 +110,8 @@ def test_broken_images_of_both_parts_are_named_and_left_out(tmp_path: Path) -> N
     for name in ("blue", "red"):
         put(tmp_path / "train", name, 4)
         put(tmp_path / "val", name, 3)
-    (tmp_path / "train/red/red001.png").write_bytes(b"no image")
-    (tmp_path / "val/blue/blue002.png").write_bytes(b"")
+    for name in ("train/red/red001.png", "val/blue/blue002.png"):
+        (tmp_path / name).write_bytes(b"no image")
 
     data = load_data(tmp_path, 32, seed=0)
 
@@ -124,7 +123,6 @@ def test_broken_images_of_both_parts_are_named_and_left_out(tmp_path: Path) -> N
     ("layout", "text"),
     [
         ({"red": 3}, "there is one class only, 'red'"),
-        ({"train/red": 3}, "there is one class only, 'red'"),
         ({"train/red": 3, "val/red": 1}, "there is one class only, 'red'"),
         ({"blue": 1, "red": 1}, "has one image of each class"),
         ({"train/blue": 1, "train/red": 1}, "has one image of each class"),
@@ -133,7 +131,7 @@ def test_broken_images_of_both_parts_are_named_and_left_out(tmp_path: Path) -> N
         ({"train/blue": 3, "train/red": 3, "val/blue": 3}, r"train/ and val/ differ in the classes red"),
         ({"train/blue": 3, "train/red": 3, "test/blue": 3, "test/green": 3}, r"test/ differ in the classes green, red"),
         ({}, "has no folders in it"),
-        ({"train/": 0}, "has no images|has no folders in it"),
+        ({"train/": 0}, "has no folders in it"),
     ],
 )
 def test_data_that_will_not_do_is_refused_in_one_line(tmp_path: Path, layout: dict[str, int], text: str) -> None:
@@ -193,11 +191,10 @@ def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_can_be_resumed(t
 
 
 def test_a_run_in_the_folder_at_hand_is_named_after_it(tmp_path: Path, small: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shades").mkdir()
-    monkeypatch.chdir(tmp_path / "shades")
+    monkeypatch.chdir(tmp_path)
     train_small(small, Path())
 
-    assert json.loads(Path("entry.json").read_text(encoding="utf-8"))["name"] == "shades"
+    assert json.loads(Path("entry.json").read_text(encoding="utf-8"))["name"] == tmp_path.name
 
 
 def test_a_run_folder_holds_what_is_documented_and_nothing_else(finished: tuple[Path, Path, Trained]) -> None:

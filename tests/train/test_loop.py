@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from fourfold.data.augment import Flip, PadCrop
@@ -139,7 +140,8 @@ def test_a_run_killed_at_random_moments_and_resumed_equals_one_that_was_not(tmp_
     assert log_of(parts) == log_of(whole)
 
 
-def test_a_log_line_cut_off_by_a_kill_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", ['{"epoch": 2, "st', '{"epoch": 2, "step": 12}\n'], ids=["half a line", "a line too many"])
+def test_what_the_log_holds_beyond_the_state_is_written_anew(tmp_path: Path, tail: str) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     parts.mkdir()
@@ -147,7 +149,7 @@ def test_a_log_line_cut_off_by_a_kill_is_written_anew(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(parts, made_recipe(), stop=11)
     with (parts / LOG).open("a", encoding="utf-8") as file:
-        file.write('{"epoch": 2, "st')
+        file.write(tail)  # as a kill between the line and the checkpoint leaves it
 
     run(parts, made_recipe())
 
@@ -188,3 +190,15 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(t
         run(tmp_path, made_recipe(rate=burst))
 
     assert (tmp_path / STATE).read_bytes() == before
+
+
+def test_what_must_be_the_same_to_resume_is_written_as_it_always_was(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, made_recipe(), stop=1)
+
+    with safe_open(tmp_path / STATE, framework="pt") as file:
+        point = json.loads(file.metadata()["point"])
+    recipe, *rest = json.loads(point["identity"])
+    words = "source batch_size steps rate initialise augment pixels momentum weight_decay nesterov deviations"
+    assert list(recipe) == words.split()  # another list would forbid to go on with runs of before
+    assert rest == [3, 26, ["a", "b", "c"]]

@@ -79,7 +79,8 @@ def fit(
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
     )
-    identity = json.dumps([recipe.description(), seed, len(train), train.classes])
+    described = {key: value for key, value in recipe.description().items() if key != "images"}  # nothing here reads those
+    identity = json.dumps([described, seed, len(train), train.classes])
     point = _resume(folder, network, optimiser, identity)
     done, running = point.step, point.running
 
