@@ -192,13 +192,15 @@ def test_train_needs_two_classes_with_images(fail: Fail) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_a_full_disk_is_an_error_in_one_line() -> None:
-    program = Path(sys.executable).with_name("fourfold")
+@pytest.mark.parametrize("arguments", [("--version",), ("explain", "resnet110", "--json")], ids=["a word", "a long text"])
+def test_a_full_disk_is_an_error_in_one_line(arguments: tuple[str, ...]) -> None:
+    command = [Path(sys.executable).with_name("fourfold"), *arguments]
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 
     with Path("/dev/full").open("wb", buffering=0) as full:
-        done = subprocess.run([program, "explain", "resnet20", "--json"], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=buffered)
 
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert done.stderr.startswith(b"fourfold: ")
     assert done.stderr.count(b"\n") == 1
     assert b"No space left on device" in done.stderr

@@ -18,7 +18,7 @@ ONLY_USERS = {
     "torchvision": (),
     "PIL": ("images.py", "draw.py", "heat.py", "verbs.py"),
     "matplotlib": ("plots.py",),
-    "numba": ("models/lrn.py",),
+    "numba": ("models/lrn_kernels.py",),
     "urllib": ("catalog.py",),
     "huggingface_hub": ("catalog.py",),
     "typer": ("cli.py",),
@@ -138,6 +138,7 @@ def test_every_public_thing_says_what_it_is(path: Path) -> None:
 
 
 MIRRORED_ELSEWHERE = {  # these are tested where their use is: contracts, facts and the command line
+    "models/lrn_kernels.py": "models/test_lrn.py",
     "models/vgg.py": "models/test_families.py",
     "models/googlenet.py": "models/test_families.py",
     "models/sppnet.py": "models/test_families.py",

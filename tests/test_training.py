@@ -167,12 +167,10 @@ def test_a_resume_with_another_recipe_or_network_leaves_the_folder_as_it_was(tmp
     train_small(small, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
 
-    with pytest.raises(ValueError, match="another recipe, seed or data"):
-        train_small(small, tmp_path / "run", resume=True, epochs=2)
-    with pytest.raises(ValueError, match="belongs to another network"):
-        train_small(small, tmp_path / "run", resume=True, network="plain20")
-
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    for epochs, network, text in ((2, NETWORK, "another recipe, seed or data"), (1, "plain20", "another network")):
+        with pytest.raises(ValueError, match=text):
+            train_small(small, tmp_path / "run", resume=True, epochs=epochs, network=network)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
 def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_can_be_resumed(tmp_path: Path, small: Data) -> None:
@@ -181,11 +179,11 @@ def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_can_be_resumed(t
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))  # no file may be longer
-    with pytest.raises(ValueError, match=r"cannot write .*File too large") as caught:
-        train_small(small, run, resume=True)
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    assert "\n" not in str(caught.value)
+    try:
+        with pytest.raises(ValueError, match=r"\Acannot write [^\n]*File too large[^\n]*\Z"):  # one line
+            train_small(small, run, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     assert train_small(small, run, resume=True).folder == run
 

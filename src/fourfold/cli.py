@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fourfold.verbs import Answer, Model
 
 DEFAULT_MODEL = "resnet20-cifar10"  # catalog.DEFAULT; importing that would import torch
-BAD_INPUT, INTERRUPTED = 2, 130
+READER_LEFT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 QUIET_BELOW = 64  # images; less than that is over before a progress bar could be read
 
 app = typer.Typer(
@@ -47,6 +48,8 @@ def main() -> None:
     logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
     try:
         code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where an error can be answered
     except TyperException as error:
         code = _fail(f"{' '.join(error.format_message().split()).rstrip('.')}; see `fourfold --help`")
     except ValueError as error:
@@ -57,8 +60,12 @@ def main() -> None:
         if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):  # torch's MemoryError
             raise
         code = _fail("out of memory; give fewer or smaller images, or a smaller network")
+    except BrokenPipeError:
+        code = READER_LEFT
     except OSError as error:  # what no command foresaw: a full disk, a name that is too long
         code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}; check the path and the disk")
+    finally:
+        _discard_unwritten()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -340,6 +347,15 @@ def _print(table: Any) -> None:
 
     width = None if _is_terminal(sys.stdout) else 200  # a pipe or file has no edge to fit
     Console(width=width, markup=False, emoji=False).print(table)  # a file may be called [red].jpg
+
+
+def _discard_unwritten() -> None:
+    """Keep Python from trying once more at exit, and complaining, to write what could not be written."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_broken(errors: list[str]) -> int:

@@ -33,7 +33,8 @@ class Heat:
         """The map laid over the photo, its largest value at full strength, with the class below."""
         strength = self.map / self.map.max().clamp(min=1e-6)
         shown = draw.heatmap_over(self.image, strength, self.top, self.left)
-        return draw.captioned(shown, [(self.label, self.probability)], "mean over the map; brightest where the class is seen")
+        note = "mean over the map; brightest where the class is seen"
+        return draw.captioned(shown, [(self.label, self.probability)], note)
 
 
 def class_heat(network: Network, image: Tensor, label: str | None = None) -> Heat:

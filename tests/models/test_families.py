@@ -134,7 +134,8 @@ def test_a_small_image_version_works_and_says_what_was_changed(name: str, size: 
 
 
 @pytest.mark.parametrize("build", [lambda: vgg("A", 2, input_size=100), lambda: zf5(2, input_size=99),
-                                   lambda: googlenet(2, input_size=7), lambda: overfeat(6)])  # fmt: skip
+                                   lambda: googlenet(2, input_size=7), lambda: googlenet(2, branch5=4),
+                                   lambda: overfeat(6)])  # fmt: skip
 def test_a_size_or_depth_that_does_not_exist_is_refused(build) -> None:
     with pytest.raises(ValueError, match=r"choose|use"):
         build()

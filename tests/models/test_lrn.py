@@ -263,7 +263,8 @@ def test_threads_that_come_first_together_compile_once_and_live_on_numbas_unsafe
     program = """
         import torch, numba
         from concurrent.futures import ThreadPoolExecutor
-        from fourfold.models.lrn import LocalResponseNorm, _compiled
+        from fourfold.models.lrn import LocalResponseNorm
+        from fourfold.models.lrn_kernels import _compiled
         torch.set_num_threads(2)
         maps = torch.randn(1, 64, 80, 80)
         with ThreadPoolExecutor(4) as pool:
@@ -285,9 +286,9 @@ def test_it_runs_where_no_directory_can_be_written(tmp_path: Path) -> None:
     blocked.write_text("a file, so that nobody, not even root, can write a cache here", encoding="utf-8")
     program = """
         import torch
-        from fourfold.models import lrn
+        from fourfold.models import lrn, lrn_kernels
         lrn.LocalResponseNorm(5)(torch.randn(1, 4, 5, 5))
-        (kernel,) = {lrn._compiled(lrn._forward, torch.get_num_threads() > 1)}
+        (kernel,) = {lrn_kernels._compiled(lrn_kernels.forward, torch.get_num_threads() > 1)}
         print(lrn.__file__, type(kernel._cache).__name__)
     """
     shown = run_python(program, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(blocked), HOME=str(blocked))

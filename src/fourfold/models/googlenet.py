@@ -50,10 +50,12 @@ def googlenet(
     naive: the module of Figure 2a, without reductions or projection, so maps widen with every pool branch.
     batch_norm: after every convolution in place of both normalisations and biases. branch5: the kernel of the "5x5"
     branch, and pool4 that of the pool before 5a; torchvision has 3 and 2. auxiliaries: False leaves out the heads on 4a
-    and 4d, as at inference. Raises ValueError for another input size.
+    and 4d, as at inference. Raises ValueError for another input size or an even kernel.
     """
     if input_size not in (224, 64, 32):
         raise ValueError(f"no GoogLeNet for images of {input_size}; choose 224, 64 or 32")
+    if branch5 % 2 == 0:
+        raise ValueError(f"a {branch5}x{branch5} branch cannot keep the map's size; choose an odd kernel, such as 5 or 3")
     layers, channels = _stem(input_size, batch_norm, width)
     heads = nn.ModuleDict()
     for name, filters in INCEPTIONS.items():
