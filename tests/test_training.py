@@ -167,7 +167,7 @@ def test_a_resume_with_another_recipe_or_network_leaves_the_folder_as_it_was(tmp
     train_small(small, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
 
-    for epochs, network, text in ((2, NETWORK, "another recipe, seed or data"), (1, "plain20", "another network")):
+    for epochs, network, text in ((2, NETWORK, "another network, recipe, seed or data"), (1, "plain20", "another network")):
         with pytest.raises(ValueError, match=text):
             train_small(small, tmp_path / "run", resume=True, epochs=epochs, network=network)
         assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

@@ -91,7 +91,7 @@ def train_run(
     validate_every: int = 1,
 ) -> Trained:
     """Train the network called `name` into a run folder. Raises ValueError where the folder is in use; see `fit`."""
-    if (folder / STATE).exists() and not resume:
+    if ((folder / STATE).exists() or (folder / ENTRY).exists()) and not resume:
         raise ValueError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder")
     if resume and not (folder / STATE).exists():
         raise ValueError(f"{folder} holds no run to resume; leave out --resume to start one")
@@ -99,6 +99,8 @@ def train_run(
     pixels = recipe.pixels(data.train.images)
     with _writing(folder, "choose another folder with --run"):
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink()
         if not resume or not (folder / RECIPE).exists():  # the recipe of a run stays, should `fit` refuse to resume it
             write_text(folder / RECIPE, json.dumps(recipe.description(), indent=2) + "\n")
     with _writing(folder, "make room, then go on with --resume"):

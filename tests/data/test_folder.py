@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fourfold.data.folder import AHEAD, Broken, list_folder, list_images, load_examples, read_in_order, split_folder
+from fourfold.data.folder import AHEAD, Broken, list_folder, list_images, load_examples, read_in_order
 
 
 def put(path: Path, colour: tuple[int, int, int] = (9, 80, 200), size: tuple[int, int] = (8, 8)) -> Path:
@@ -58,15 +58,6 @@ def test_a_missing_folder_no_classes_and_an_empty_class_are_each_named(tmp_path:
     for folder, text in (("nothing", "no folder"), ("flat", "has no folders in it"), ("data", "emu has no images")):
         with pytest.raises(ValueError, match=text):
             list_folder(tmp_path / folder)
-
-
-def test_a_split_is_found_where_it_is_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "val").mkdir()
-    (tmp_path / "test").touch()
-
-    found = [split_folder(tmp_path, split) for split in ("train", "val", "test")]
-
-    assert found == [None, tmp_path / "val", None]
 
 
 def test_many_files_are_decoded_in_the_order_given_with_broken_ones_in_their_place(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,9 +41,9 @@ def made_examples(count: int = 26) -> Examples:
     return Examples(images, torch.randint(0, 3, (count,), generator=generator), ("a", "b", "c"))
 
 
-def tiny(channels: int = 5) -> Classifier:
+def tiny(channels: int = 5, padding: int = 0) -> Classifier:
     """Batch norm and dropout, so that running statistics and random masks must come back after a resume."""
-    layers = {"conv": nn.Conv2d(3, channels, 3), "bn": nn.BatchNorm2d(channels), "relu": nn.ReLU(inplace=True)}
+    layers = {"conv": nn.Conv2d(3, channels, 3, padding=padding), "bn": nn.BatchNorm2d(channels), "relu": nn.ReLU(inplace=True)}
     head = MeanHead(sequential({"drop": nn.Dropout(0.5), "fc": nn.Linear(channels, 3)}), 6)
     return Classifier(sequential(layers), head, input_size=8)
 
@@ -192,7 +193,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(t
     assert (tmp_path / STATE).read_bytes() == before
 
 
-def test_what_must_be_the_same_to_resume_is_written_as_it_always_was(tmp_path: Path) -> None:
+def test_what_must_be_the_same_to_resume_is_written_with_the_state(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, made_recipe(), stop=1)
 
@@ -200,5 +201,17 @@ def test_what_must_be_the_same_to_resume_is_written_as_it_always_was(tmp_path: P
         point = json.loads(file.metadata()["point"])
     recipe, *rest = json.loads(point["identity"])
     words = "source batch_size steps rate initialise augment pixels momentum weight_decay nesterov deviations"
-    assert list(recipe) == words.split()  # another list would forbid to go on with runs of before
-    assert rest == [3, 26, ["a", "b", "c"]]
+    assert list(recipe) == words.split()
+    assert rest[:3] == [3, 26, ["a", "b", "c"]]
+    assert re.fullmatch("[0-9a-f]{16}", rest[3])
+
+
+def test_a_network_that_differs_in_what_no_shape_shows_cannot_take_up_a_run(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, made_recipe(), stop=3)
+    before = (tmp_path / STATE).read_bytes()
+
+    with pytest.raises(ValueError, match="another network"):
+        fit(tiny(padding=1), HALF, made_recipe(), made_examples(), made_examples(9), tmp_path, seed=3)
+
+    assert (tmp_path / STATE).read_bytes() == before

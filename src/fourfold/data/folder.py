@@ -14,7 +14,6 @@ from torch import Tensor
 from fourfold.data.examples import Examples
 from fourfold.images import SUFFIXES, centre_crop, read_image, resize_shorter
 
-SPLITS = ("train", "val", "test")
 MEMORY_LIMIT = 8 * 2**30  # bytes of decoded images that a run may hold
 AHEAD = 64  # images decoded ahead of their use
 
@@ -62,11 +61,6 @@ def list_images(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
-
-
-def split_folder(folder: Path, split: str) -> Path | None:
-    """The folder of a split, if there is one."""
-    return folder / split if (folder / split).is_dir() else None
 
 
 def read_in_order(paths: Sequence[Path], workers: int = 2) -> Iterator[Tensor | Broken]:

@@ -52,7 +52,6 @@ def from_shallower(deep: nn.Module, shallow: nn.Module) -> list[str]:
     copied = []
     for source in convolutions:
         stage = source.split("_")[0]
-        taken = {name.removesuffix("weight") for name in copied}
         target = next(
             (
                 name
@@ -60,7 +59,6 @@ def from_shallower(deep: nn.Module, shallow: nn.Module) -> list[str]:
                 if name.startswith(f"{stage}_")
                 and name.endswith("weight")
                 and ours[name].shape == theirs[source].shape
-                and name.removesuffix("weight") not in taken
             ),
             None,
         )

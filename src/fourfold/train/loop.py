@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -80,7 +81,7 @@ def fit(
         nesterov=recipe.nesterov,
     )
     described = {key: value for key, value in recipe.description().items() if key != "images"}  # nothing here reads those
-    identity = json.dumps([described, seed, len(train), train.classes])
+    identity = json.dumps([described, seed, len(train), train.classes, _digest(network)])
     point = _resume(folder, network, optimiser, identity)
     done, running = point.step, point.running
 
@@ -153,6 +154,11 @@ def _step(
     return Moment(done + 1, recipe.steps, rate, value, error)
 
 
+def _digest(network: nn.Module) -> str:
+    """Of the layers and their settings: a stride or a pool may differ where every shape of the weights agrees."""
+    return hashlib.sha256(str(network).encode("utf-8")).hexdigest()[:16]
+
+
 def _resume(folder: Path, network: Classifier, optimiser: torch.optim.SGD, identity: str) -> checkpoint.Point:
     """Take up the run in the folder, if there is one: where it stands. Lines of the log that come after that are dropped."""
     point = checkpoint.load(folder, network, optimiser)
@@ -160,7 +166,7 @@ def _resume(folder: Path, network: Classifier, optimiser: torch.optim.SGD, ident
         write_text(folder / LOG, "")
         return checkpoint.Point(0, identity)
     if point.identity != identity:
-        raise ValueError(f"{folder} holds a run with another recipe, seed or data; choose another run folder")
+        raise ValueError(f"{folder} holds a run with another network, recipe, seed or data; choose another run folder")
     lines = (folder / LOG).read_text(encoding="utf-8").splitlines(keepends=True) if (folder / LOG).exists() else []
     whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off by a full disk or a kill
     write_text(folder / LOG, "".join(line for line in whole if json.loads(line)["step"] <= point.step))
