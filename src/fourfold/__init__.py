@@ -15,23 +15,36 @@ if TYPE_CHECKING:
     from fourfold.verbs import Failure as Failure
     from fourfold.verbs import Guess as Guess
     from fourfold.verbs import Model as Model
+    from fourfold.verbs import class_heat as class_heat
     from fourfold.verbs import classify as classify
     from fourfold.verbs import evaluate as evaluate
     from fourfold.verbs import explain as explain
     from fourfold.verbs import load as load
+    from fourfold.verbs import load_file as load_file
+    from fourfold.verbs import models as models
     from fourfold.verbs import train as train
 
-_HOMES = {
-    "build": "networks",
-    **dict.fromkeys(("Answer", "Failure", "Guess", "Model", "classify", "evaluate", "explain", "load", "train"), "verbs"),
-}
-__all__ = ["Answer", "Failure", "Guess", "Model", "build", "classify", "evaluate", "explain", "load", "train"]
+__all__ = [
+    "Answer",
+    "Failure",
+    "Guess",
+    "Model",
+    "build",
+    "class_heat",
+    "classify",
+    "evaluate",
+    "explain",
+    "load",
+    "load_file",
+    "models",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
     """Import a verb when it is first asked for, so that `import fourfold` itself costs nothing."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'fourfold' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"fourfold.{_HOMES[name]}"), name)
+    return getattr(import_module("fourfold.networks" if name == "build" else "fourfold.verbs"), name)

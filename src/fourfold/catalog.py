@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import tomllib
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -30,6 +29,7 @@ PIXELS: Mapping[str, Pixels] = {
     "cifar10": Pixels(mean=(125.307, 122.95, 113.865), std=(62.993, 62.089, 66.705)),
     "half": Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
 }
+CHUNK = 2**20  # bytes of a download between two looks at its progress
 HERE = Path(__file__).parent
 BUNDLED = HERE / "bundled"
 DEFAULT = "resnet20-cifar10"
@@ -62,10 +62,10 @@ class Network:
     entry: ModelEntry
 
 
-def load(source: str | Path) -> Network:
+def load(source: str | Path, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Network:
     """Weights by name, from a run folder, or from a Hugging Face repository "owner/name", ready to classify.
 
-    Names are those that `fourfold models` lists. Raises ValueError when nothing of that name exists, when a download
+    Names are those that `fourfold models` lists; `watch` sees the bytes of a download. Raises ValueError when nothing of that name exists, when a download
     fails its check, or when a folder is not a run.
     """
     name, folder = str(source), Path(source)
@@ -76,7 +76,7 @@ def load(source: str | Path) -> Network:
     if is_bundled:
         return _load_run(BUNDLED / name)
     if name in (published := _published()):
-        return _load_published(name, published[name])
+        return _load_published(name, published[name], watch)
     if is_run:
         return _load_run(folder)
     if exists:
@@ -164,9 +164,9 @@ def _pixels(record: Mapping) -> Pixels:
     return Pixels(mean, std, record["order"])
 
 
-def _load_published(name: str, table: Mapping) -> Network:
+def _load_published(name: str, table: Mapping, watch: Callable[[int, int], None]) -> Network:
     classifier = build(table["network"], **table["options"])
-    load_into(classifier, read_weights(_download(table["url"], table["sha256"])), name=name)
+    load_into(classifier, read_weights(_download(table["url"], table["sha256"], watch)), name=name)
     labels = tuple((HERE / "labels" / f"{table['labels']}.txt").read_text(encoding="utf-8").splitlines())
     return Network(_ready(classifier), PIXELS[table["pixels"]], labels, _published_entry(name, table))
 
@@ -198,7 +198,7 @@ def _entry(record: Mapping) -> ModelEntry:
     return ModelEntry(**known, deviations=tuple(record.get("deviations", ())))
 
 
-def _download(url: str, digest: str) -> Path:
+def _download(url: str, digest: str, watch: Callable[[int, int], None]) -> Path:
     """The file at `url` from the cache, downloaded first if need be; its SHA-256 must begin with `digest`."""
     path = cache_folder() / url.rsplit("/", 1)[1]
     if path.is_file():
@@ -212,7 +212,10 @@ def _download(url: str, digest: str) -> Path:
     def fetch(temporary: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:
-                shutil.copyfileobj(response, file)
+                total, done = int(response.headers.get("Content-Length") or 0), 0
+                while part := response.read(CHUNK):
+                    done += file.write(part)
+                    watch(done, max(total, done))
         except (URLError, OSError, HTTPException) as error:
             reason = " ".join(str(error).split())  # a server that speaks no HTTP is quoted with its line ends
             raise ValueError(f"cannot download {url} ({reason}); check the network, or put the file at {path}") from error

@@ -73,6 +73,7 @@ def main() -> None:
 def root(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
+    """Print the version, or the help where no command is given."""
     if version:
         from importlib.metadata import version as installed
 
@@ -260,7 +261,8 @@ def _model(model: str, weights: Path | None, classes: Path | None, pixels: str |
     if entry is not None:
         print(f"{entry.name}: {entry.megabytes:g} MB from {entry.url}, kept in {catalog.cache_folder()}", file=sys.stderr)
         print(f"licence: {entry.licence}", file=sys.stderr)
-    return verbs.load(model)
+    with _progress("downloading", unit="MB", is_quiet=entry is None) as show:
+        return verbs.load(model, lambda done, total: show(done // 10**6, total // 10**6))
 
 
 def _options(pairs: list[str] | None) -> dict[str, object]:

@@ -41,6 +41,7 @@ def answer_table(records: Sequence[Record]) -> Table:
 
 
 def evaluation_record(result: Evaluation) -> Record:
+    """What `evaluate --json` prints; accuracies in per cent."""
     return {
         "model": result.model,
         "protocol": result.protocol,
@@ -54,6 +55,7 @@ def evaluation_record(result: Evaluation) -> Record:
 
 
 def evaluation_table(result: Evaluation) -> Table:
+    """One row: how many images, and how many of them right."""
     interval = result.top1_interval
     table = _table("images", "top-1", "95 % interval", "top-5", caption=f"{result.model}, {result.protocol}")
     table.add_row(
@@ -66,6 +68,7 @@ def evaluation_table(result: Evaluation) -> Table:
 
 
 def trained_record(result: Trained) -> Record:
+    """What `train --json` prints; accuracies in per cent."""
     return {
         "run": str(result.folder),
         "images": result.images,
@@ -76,6 +79,7 @@ def trained_record(result: Trained) -> Record:
 
 
 def trained_table(result: Trained) -> Table:
+    """One row: the run and its accuracy."""
     table = _table("run", "images", "top-1", "top-5", caption=f"validation on {result.origin}")
     table.add_row(str(result.folder), f"{result.images:,}", f"{result.top1:.2f} %", f"{result.top5:.2f} %")
     return table
@@ -97,6 +101,7 @@ def explanation_record(result: Explanation) -> Record:
 
 
 def explanation_table(result: Explanation) -> Table:
+    """A row for each layer, and one for the whole."""
     table = _table("layer", "kind", "output", "sees", "stride", "parameters", "multiply-adds", right=5)
     for layer in result.layers:
         field = layer.field
@@ -153,6 +158,7 @@ def model_records(networks: Iterable[Listed], weights: Iterable[ModelEntry]) -> 
 
 
 def model_tables(records: Record) -> list[Table]:
+    """Networks, then weights, from `model_records`."""
     networks = _table("network", "also", "input", "parameters", caption="networks, to train or explain", right=2)
     for row in records["networks"]:
         size = row["input_size"]

@@ -1,11 +1,10 @@
-"""Where the cells of a feature map lie on the image, and the size that a convolution or pool gives.
+"""Where the cells of a feature map lie on the image, and what a shape error says.
 
 Coordinates are pixel edges: pixel i covers [i, i+1), so the centre of the first pixel is 0.5.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,12 +26,6 @@ class Field:
             stride=self.stride * stride,
             centre=self.centre + ((kernel - 1) / 2 - padding) * self.stride,
         )
-
-
-def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, *, ceil: bool = False) -> int:
-    """Cells along one side after a convolution or pool; `ceil` is Caffe's rounding of pools (GoogLeNet's maps need it)."""
-    steps = (size + 2 * padding - kernel) / stride
-    return (math.ceil(steps) if ceil else math.floor(steps)) + 1
 
 
 def square(value: int | Sequence[int]) -> int:

@@ -103,9 +103,9 @@ class Model:
         return explain(self)
 
 
-def load(source: str | Path) -> Model:
-    """A model by name, from a run folder, or from a Hugging Face repository; `catalog.load` says what is raised."""
-    return Model(catalog.load(source))
+def load(source: str | Path, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Model:
+    """A model by name, from a run folder, or from a Hugging Face repository; see `catalog.load`."""
+    return Model(catalog.load(source, watch))
 
 
 def load_file(weights: str | Path, network: str, classes: str | Path, pixels: str) -> Model:
