@@ -100,6 +100,10 @@ def test_the_table_has_a_line_for_each_photo(run: Run, photos: list[Path]) -> No
     assert fourfold.classify(photos[1])[0].top[0].label in lines[2]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_a_name_in_brackets_is_shown_as_it_is(run: Run, tmp_path: Path) -> None:
+    assert "/[red].png " in run("classify", write(tmp_path / "[red].png", 1)).out
+
+
 def test_good_inputs_are_answered_in_order_among_bad_ones(run: Run, photos: list[Path], tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
 

@@ -70,10 +70,11 @@ def test_files_bytes_arrays_tensors_and_standard_input_of_one_image_agree(
     path = write(tmp_path / "a.png", seed=2)
     standard_input(monkeypatch, path.read_bytes())
 
-    kinds = [path, str(path), path.read_bytes(), photo(2), torch.tensor(photo(2)).permute(2, 0, 1), "-"]
+    kinds = [path, str(path), path.read_bytes(), photo(2), torch.tensor(photo(2)).permute(2, 0, 1), Image.open(path), "-"]
     results = verbs.classify(kinds, model)
 
-    assert [result.source for result in results] == [str(path), str(path), "<bytes>", "<ndarray>", "<Tensor>", "-"]
+    names = [str(path), str(path), "<bytes>", "<ndarray>", "<Tensor>", "<PngImageFile>", "-"]
+    assert [result.source for result in results] == names
     for top in tops(results):
         assert [guess.label for guess in top] == [guess.label for guess in tops(results)[0]]
         assert top[0].probability == pytest.approx(tops(results)[0][0].probability, abs=1e-6)

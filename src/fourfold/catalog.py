@@ -65,8 +65,8 @@ class Network:
 def load(source: str | Path, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Network:
     """Weights by name, from a run folder, or from a Hugging Face repository "owner/name", ready to classify.
 
-    Names are those that `fourfold models` lists; `watch` sees the bytes of a download. Raises ValueError when nothing of that name exists, when a download
-    fails its check, or when a folder is not a run.
+    Names are those that `fourfold models` lists; `watch` sees the bytes of a download. Raises ValueError when
+    nothing of that name exists, when a download fails its check, or when a folder is not a run.
     """
     name, folder = str(source), Path(source)
     try:

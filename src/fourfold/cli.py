@@ -353,9 +353,10 @@ def _print(table: Any) -> None:
 
 def _discard_unwritten() -> None:
     """Keep Python from trying once more at exit, and complaining, to write what could not be written."""
+    if sys.stdout is None:
+        return
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

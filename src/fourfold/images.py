@@ -52,11 +52,13 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Tensor:
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
 
 
-def check_image(image: Tensor | np.ndarray) -> Tensor:
-    """An image already in memory, uint8 RGB as a tensor (3,H,W) or an array (H,W,3), as a tensor (3,H,W).
+def check_image(image: Tensor | np.ndarray | Pillow.Image) -> Tensor:
+    """An image in memory as a tensor (3,H,W): one of Pillow's, or uint8 RGB as a tensor (3,H,W) or an array (H,W,3).
 
     Raises ValueError for another type or shape, or a size that `read_image` refuses.
     """
+    if isinstance(image, Pillow.Image):
+        image = np.array(_to_rgb(_upright(image)))
     if not isinstance(image, Tensor) and image.ndim != 3:
         raise ValueError(f"an image in memory has shape {image.shape}; give an array (H,W,3) or a tensor (3,H,W)")
     if image.dtype not in (torch.uint8, np.uint8):

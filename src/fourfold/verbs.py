@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import glob
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fourfold import catalog, draw, heat
 from fourfold.catalog import DEFAULT, Network
-from fourfold.data.folder import list_folder, list_images
+from fourfold.data.folder import list_folder
 from fourfold.evaluate import runner
 from fourfold.evaluate.protocol import Protocol, single_view
 from fourfold.explain import Explanation
 from fourfold.explain import explain as explain_network
 from fourfold.heat import Heat
-from fourfold.images import MAX_BYTES, check_image, read_image
 from fourfold.networks import ALIASES, NETWORKS, build, closest
 from fourfold.papers import RECIPES
+from fourfold.sources import Failure, Source, find, read, read_each
 from fourfold.train.loop import Moment
 from fourfold.training import Trained, load_data, train_run
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-Source = str | Path | bytes | Tensor | np.ndarray
 BATCH = 32
 MAX_SIZE = 100_000  # pixels of side that `explain` counts for
 
@@ -60,14 +55,6 @@ class Answer:
         """The image with its classes and their probabilities drawn below it."""
         rows = [(guess.label, guess.probability) for guess in self.top]
         return draw.captioned(self.image, rows, f"{self.model}, {self.protocol}")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input that could not be answered, and why, in one line."""
-
-    source: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -131,8 +118,8 @@ def classify(
 ) -> list[Answer | Failure]:
     """Name what is in images: one Answer or Failure for each, in order.
 
-    sources: files, folders (every image below them), glob patterns, "-" for an image on standard input, bytes, uint8
-    tensors (3,H,W) or arrays (H,W,3) in RGB. Raises ValueError for an unknown model or a `top` below 1.
+    sources: files, folders (every image below them), glob patterns, "-" for an image on standard input, bytes, Pillow
+    images, uint8 tensors (3,H,W) or arrays (H,W,3) in RGB. Raises ValueError for an unknown model or a `top` below 1.
     """
     many = [sources] if isinstance(sources, Source) else list(sources)
     return list(classify_each(find(many), model, top=top, protocol=protocol))
@@ -150,7 +137,7 @@ def classify_each(
         raise ValueError(f"top is {top}; ask for at least 1 class")
     network = _model(model).network
     protocol = protocol or single_view(network)
-    for batch in _batched(_read_ahead(sources), BATCH):
+    for batch in _batched(read_each(sources, BATCH), BATCH):
         images = [image for _, image in batch if isinstance(image, Tensor)]
         posteriors = iter(protocol(network, images) if images else ())
         for source, image in batch:
@@ -158,11 +145,6 @@ def classify_each(
                 yield image
             else:
                 yield Answer(source, _top(next(posteriors), network, top), network.entry.name, str(protocol), image)
-
-
-def find(sources: Iterable[Source]) -> list[Source | Failure]:
-    """Replace folders and glob patterns by the images they stand for; what stands for none becomes a Failure."""
-    return [item for source in sources for item in _find(source)]
 
 
 def models() -> tuple[list[Listed], list[catalog.ModelEntry]]:
@@ -251,28 +233,10 @@ def train(
 
 def class_heat(model: str | Path | Model, source: Source, label: str | None = None) -> Heat:
     """Where in an image a class is seen, by default the likeliest. Raises ValueError for an image that cannot be read."""
-    _, image = _read(source if not isinstance(source, str) else Path(source))
+    _, image = read(source if not isinstance(source, str) else Path(source))
     if isinstance(image, Failure):
         raise ValueError(image.error)
     return heat.class_heat(_model(model).network, image, label)
-
-
-def _find(source: Source) -> Sequence[Source | Failure]:
-    if not isinstance(source, str | Path) or str(source) == "-":
-        return [source]
-    if source == "":
-        return [Failure("", "an input has an empty name; give a file, a folder or a pattern")]
-    path = Path(source)
-    try:
-        if path.is_dir():
-            return list_images(path) or [Failure(str(source), f"no images in folder {source}")]
-        if glob.has_magic(str(source)) and not path.exists():
-            matches = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 (pathlib takes no absolute pattern)
-            files = [Path(match) for match in matches if Path(match).is_file()]
-            return files or [Failure(str(source), f"nothing matches the pattern {source}")]
-    except OSError as error:  # such as a name longer than the system allows
-        return [Failure(str(source), f"{source} cannot be read ({error.strerror}); check the path")]
-    return [path]
 
 
 def _model(model: str | Path | Model) -> Model:
@@ -285,37 +249,6 @@ def _top(posterior: Tensor, network: Network, top: int) -> tuple[Guess, ...]:
         Guess(network.labels[int(index)], int(index), float(value))
         for value, index in zip(values[:top], indices[:top], strict=True)
     )
-
-
-def _read_ahead(sources: Sequence[Source | Failure], ahead: int = BATCH) -> Iterator[tuple[str, Tensor | Failure]]:
-    """Decode in threads, a batch ahead, in order."""
-    with ThreadPoolExecutor(2) as pool:
-        rest = iter(sources)
-        waiting = [pool.submit(_read, source) for source in islice(rest, ahead)]
-        while waiting:
-            done = waiting.pop(0)
-            waiting += [pool.submit(_read, source) for source in islice(rest, 1)]
-            yield done.result()
-
-
-def _read(source: Source | Failure) -> tuple[str, Tensor | Failure]:
-    if isinstance(source, Failure):
-        return source.source, source
-    name = str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
-    try:
-        if isinstance(source, str | Path):
-            return name, _standard_input() if name == "-" else read_image(Path(source), name=name)
-        return name, read_image(source) if isinstance(source, bytes) else check_image(source)
-    except ValueError as error:
-        return name, Failure(name, str(error))
-
-
-def _standard_input() -> Tensor:
-    try:
-        content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""  # None where the shell has closed it
-    except OSError as error:
-        raise ValueError(f"standard input cannot be read ({error.strerror}); redirect an image file to it") from error
-    return read_image(content, name="standard input")
 
 
 def _batched(items: Iterator[tuple[str, Tensor | Failure]], size: int) -> Iterator[list[tuple[str, Tensor | Failure]]]:

@@ -66,7 +66,7 @@ def test_many_files_are_decoded_in_the_order_given_with_broken_ones_in_their_pla
     for index in (0, 70, count - 1):
         paths[index].write_bytes(b"not an image")
 
-    results = list(read_in_order(paths, workers=3))
+    results = list(read_in_order(paths))
 
     assert len(results) == count
     for index, result in enumerate(results):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 from torch import Tensor
@@ -31,6 +31,7 @@ def test_hits_are_those_of_scikit_learn_where_no_scores_are_equal(k: int) -> Non
     assert top_k_hits(scores, labels, k) == expected
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(
     st.integers(1, 7).flatmap(
         lambda classes: st.lists(
@@ -62,6 +63,7 @@ def test_the_interval_is_the_published_one(hits: int, count: int, low: float, hi
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.005)  # printed to two places
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.integers(1, 10_000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
 def test_the_ends_are_the_shares_that_lie_196_deviations_away(numbers: tuple[int, int]) -> None:
     hits, count = numbers

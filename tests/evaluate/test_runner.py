@@ -78,15 +78,26 @@ def test_every_image_counts_once_over_several_batches(tmp_path: Path) -> None:
     assert len(seen) > 1
 
 
+def test_a_broken_image_at_the_very_end_loses_none_of_the_others(tmp_path: Path) -> None:
+    photo(tmp_path / "b" / "1.png", "b")
+    photo(tmp_path / "b" / "2.png", "c")
+    (tmp_path / "b" / "9.png").write_bytes(b"no image")
+
+    result = measure(tmp_path)
+
+    assert (result.images, result.top1, len(result.broken)) == (2, 50, 1)
+
+
 @pytest.mark.parametrize("broken", ["0.png", "9.png"], ids=["first", "last"])
 def test_a_broken_image_is_named_and_not_counted(tmp_path: Path, broken: str) -> None:
     photo(tmp_path / "b" / "1.png", "b")
     photo(tmp_path / "b" / "2.png", "c")
+    photo(tmp_path / "c" / "1.png", "c")  # behind the broken one its class must still be its own
     (tmp_path / "b" / broken).write_bytes(b"no image")
 
     result = measure(tmp_path)
 
-    assert (result.images, result.top1) == (2, 50)
+    assert (result.images, result.top1) == (3, pytest.approx(200 / 3))
     assert [error.path for error in result.broken] == [tmp_path / "b" / broken]
     assert "not an image" in result.broken[0].error
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from fourfold.ahead import in_order
 from fourfold.data.examples import Examples
 from fourfold.images import SUFFIXES, centre_crop, read_image, resize_shorter
 
@@ -63,15 +62,9 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
-def read_in_order(paths: Sequence[Path], workers: int = 2) -> Iterator[Tensor | Broken]:
-    """Decode files in threads, a few ahead, in the order given; a file that cannot be read comes as Broken."""
-    with ThreadPoolExecutor(workers) as pool:
-        rest = iter(paths)
-        waiting = [pool.submit(_read, path) for path in islice(rest, AHEAD)]
-        while waiting:
-            done = waiting.pop(0)
-            waiting += [pool.submit(_read, path) for path in islice(rest, 1)]
-            yield done.result()
+def read_in_order(paths: Sequence[Path]) -> Iterator[Tensor | Broken]:
+    """Decode files a few ahead, in the order given; a file that cannot be read comes as Broken."""
+    return in_order(_read, paths, AHEAD)
 
 
 def load_examples(
