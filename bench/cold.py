@@ -12,7 +12,12 @@ from machine import write_figures
 
 ROUNDS = 7
 PHOTO = Path(__file__).parents[1] / "examples" / "cat.jpg"
-COMMANDS = {"help": ["--help"], "models": ["models"], "explain vgg-d": ["explain", "vgg-d"], "classify": ["classify", str(PHOTO)]}
+COMMANDS = {
+    "help": ["--help"],
+    "models": ["models"],
+    "explain vgg-d": ["explain", "vgg-d"],
+    "classify": ["classify", str(PHOTO)],
+}
 
 
 def seconds(arguments: list[str]) -> float:

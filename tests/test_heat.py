@@ -97,3 +97,8 @@ def test_a_class_that_is_nowhere_gives_a_picture_too() -> None:
 def test_a_class_that_the_network_lacks_is_an_error() -> None:
     with pytest.raises(ValueError, match="colours has no class 'zebra'; its classes are red, dark, blue"):
         class_heat(colour_network(), torch.zeros(3, 80, 120, dtype=torch.uint8), "zebra")
+
+
+def test_the_map_of_a_panorama_stays_small() -> None:
+    photo = torch.zeros(3, 40, 2000, dtype=torch.uint8)
+    assert class_heat(colour_network(), photo).map.shape == (7, 399)  # 32x1600 pixels, no 80x4000

@@ -1,4 +1,4 @@
-"""The house rules of ARCHITECTURE.md, read from the syntax trees: what may import what, sizes, names, and the mirror of tests."""
+"""The house rules of ARCHITECTURE.md, read from the syntax trees: imports, sizes, names, and the mirror of tests."""
 
 from __future__ import annotations
 

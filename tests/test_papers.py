@@ -161,9 +161,7 @@ def test_a_variant_has_the_parameters_of_the_fact_sheet(name: str, options: dict
 
 
 @pytest.mark.parametrize(("name", "options", "multiply_adds", "unit"), MULTIPLY_ADDS)
-def test_a_network_costs_the_multiply_adds_of_its_paper(
-    name: str, options: dict, multiply_adds: float, unit: float
-) -> None:
+def test_a_network_costs_the_multiply_adds_of_its_paper(name: str, options: dict, multiply_adds: float, unit: float) -> None:
     assert abs(counted(name, **options).multiply_adds - multiply_adds) <= 0.51 * unit
 
 

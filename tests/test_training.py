@@ -248,3 +248,11 @@ def test_the_mean_image_and_the_weights_come_back_from_the_run_folder(finished: 
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)  # a mean that differs in its last bit
     torch.testing.assert_close(scores.softmax(1), expected.softmax(1), rtol=1e-3, atol=1e-6)  # the same, through exp
     assert expected.std() > 0.1
+
+
+def test_classes_come_from_the_data_and_validation_is_not_never(tmp_path: Path, small: Data) -> None:
+    recipe = RECIPES["resnet-cifar"].fitted(len(small.train), epochs=1, batch_size=8)
+    with pytest.raises(ValueError, match="leave out the option classes"):
+        train_run(NETWORK, {"classes": 5}, recipe, small, tmp_path / "run", seed=0)
+    with pytest.raises(ValueError, match="every 0 epochs cannot be"):
+        train_run(NETWORK, OPTIONS, recipe, small, tmp_path / "run", seed=0, validate_every=0)

@@ -69,6 +69,8 @@ def load(source: str | Path, watch: Callable[[int, int], None] = lambda _done, _
     nothing of that name exists, when a download fails its check, or when a folder is not a run.
     """
     name, folder = str(source), Path(source)
+    if not name:
+        raise ValueError("the model's name is empty; `fourfold models` lists names")
     try:
         is_bundled, is_run, exists = (BUNDLED / name / ENTRY).is_file(), (folder / ENTRY).is_file(), folder.exists()
     except OSError as error:

@@ -138,14 +138,17 @@ def explain(
         if plot is None:
             raise ValueError("a photo needs --plot FILE.png, where its heatmap is written")
         heat = verbs.class_heat(model, photo, label)
-        _write(plot, lambda path: heat.plot().save(path, format="PNG"))
-        print(f"wrote {plot}: {heat.label}, {100 * heat.probability:.1f} % on average over the photo")
+        _write_png(plot, lambda path: heat.plot().save(path, format="PNG"))
+        if as_json:
+            print(json.dumps({"label": heat.label, "probability": round(heat.probability, 6), "plot": str(plot)}))
+        else:
+            print(f"wrote {plot}: {heat.label}, {100 * heat.probability:.1f} % on average over the photo")
         return 0
     if label is not None:
         raise ValueError(f"--label {label} needs a photo in which to look for it")
     result = verbs.explain(model, size, _options(option))
     if plot is not None:
-        _write(plot, lambda path: plots.explanation(result, path))
+        _write_png(plot, lambda path: plots.explanation(result, path))
     if as_json:
         print(json.dumps(report.explanation_record(result)))
         return 0
@@ -291,6 +294,12 @@ def _save_picture(answer: Answer, folder: Path) -> None:
     path = next(name for name in names if not name.exists())
     _write(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
     print(f"wrote {path}", file=sys.stderr)
+
+
+def _write_png(path: Path, write: Callable[[Path], object]) -> None:
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path} is not the name of a PNG file; end it with .png")
+    _write(path, write)
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

@@ -13,6 +13,7 @@ from fourfold.catalog import Network
 from fourfold.images import resize_shorter
 
 ENLARGE = 2.5  # the photo's shorter side against the network's input size; the map then has some ten cells a side
+LONGEST = 8.0  # its longer side at most, likewise, so that the maps of a panorama fit into memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,8 @@ def class_heat(network: Network, image: Tensor, label: str | None = None) -> Hea
     """
     if label is not None and label not in network.labels:
         raise ValueError(f"{network.entry.name} has no class {label!r}; its classes are {', '.join(network.labels[:12])}")
-    scaled = resize_shorter(image, round(ENLARGE * network.classifier.input_size))
+    aspect = max(image.shape[-2:]) / min(image.shape[-2:])
+    scaled = resize_shorter(image, round(max(1, min(ENLARGE, LONGEST / aspect)) * network.classifier.input_size))
     with torch.inference_mode():
         posteriors = network.classifier.dense(network.pixels(scaled[None])).softmax(1)[0]
     means = posteriors.mean((1, 2))

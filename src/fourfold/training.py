@@ -95,6 +95,8 @@ def train_run(
         raise ValueError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder")
     if resume and not (folder / STATE).exists():
         raise ValueError(f"{folder} holds no run to resume; leave out --resume to start one")
+    if "classes" in options:
+        raise ValueError("the number of classes comes from the data; leave out the option classes")
     network = build(name, **{**options, "classes": len(data.train.classes)})
     pixels = recipe.pixels(data.train.images)
     with _writing(folder, "choose another folder with --run"):

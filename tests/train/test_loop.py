@@ -43,7 +43,11 @@ def made_examples(count: int = 26) -> Examples:
 
 def tiny(channels: int = 5, padding: int = 0) -> Classifier:
     """Batch norm and dropout, so that running statistics and random masks must come back after a resume."""
-    layers = {"conv": nn.Conv2d(3, channels, 3, padding=padding), "bn": nn.BatchNorm2d(channels), "relu": nn.ReLU(inplace=True)}
+    layers = {
+        "conv": nn.Conv2d(3, channels, 3, padding=padding),
+        "bn": nn.BatchNorm2d(channels),
+        "relu": nn.ReLU(inplace=True),
+    }
     head = MeanHead(sequential({"drop": nn.Dropout(0.5), "fc": nn.Linear(channels, 3)}), 6)
     return Classifier(sequential(layers), head, input_size=8)
 

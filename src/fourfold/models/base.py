@@ -70,7 +70,8 @@ class FlattenHead(Head):
         height, width = maps.shape[-2:]
         if (height, width) != (self.side, self.side):
             raise ValueError(
-                f"a map of {height}x{width} cells does not fit fc layers for {self.side}x{self.side}; use dense()"
+                f"a map of {height}x{width} cells does not fit fc layers made for {self.side}x{self.side}; "
+                "give an image of the network's own size, or use dense()"
             )
         return maps.flatten(1)
 

@@ -56,9 +56,7 @@ def from_shallower(deep: nn.Module, shallow: nn.Module) -> list[str]:
             (
                 name
                 for name in ours
-                if name.startswith(f"{stage}_")
-                and name.endswith("weight")
-                and ours[name].shape == theirs[source].shape
+                if name.startswith(f"{stage}_") and name.endswith("weight") and ours[name].shape == theirs[source].shape
             ),
             None,
         )

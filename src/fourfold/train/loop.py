@@ -70,6 +70,8 @@ def fit(
     is finished and KeyboardInterrupt is raised. Raises ValueError when the folder holds another run, and when the loss
     stops being a number (the last checkpoint stays as it was).
     """
+    if validate_every < 1:
+        raise ValueError(f"validation every {validate_every} epochs cannot be; choose 1 or more")
     loader = Loader(train, recipe.batch_size, recipe.augment, seed)
     recipe.initialise(network, generator_for(seed))
     network.to(memory_format=torch.channels_last)

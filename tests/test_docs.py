@@ -1,0 +1,78 @@
+"""The documents tell the truth: code runs, commands and options exist, files are listed, recorded numbers are quoted."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fourfold import catalog, cli
+from fourfold.networks import ALIASES, NETWORKS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BUNDLED_RUN = ROOT / "experiments" / "resnet-bundled"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every `fourfold ...` of the readme's shell blocks, as words, without comments."""
+    text = "\n".join(blocks("sh")).replace("&& ", "\n")
+    lines = [line.partition("#")[0].split() for line in text.splitlines()]
+    return [words for words in lines if words and words[0] == "fourfold"]
+
+
+def test_the_readme_has_the_blocks_that_are_tested() -> None:
+    assert len(blocks("python")) == 1
+    assert len(commands()) >= 8
+
+
+def test_the_python_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(blocks("python")[0], names)
+    assert (tmp_path / "answer.jpg").stat().st_size > 5000
+    assert len(names["answers"]) == 9  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_a_command_of_the_readme_and_its_options_exist(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["fourfold", words[1], "--help"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    for option in (word for word in words if word.startswith("--")):
+        assert option in shown
+
+
+def test_the_readme_names_every_network() -> None:
+    table = README[README.index("| | networks |") :].split("\n\n")[0]
+    row = re.sub(r"[`(),]", " ", table).split()
+    for name in [*NETWORKS, *ALIASES]:
+        family = name.removesuffix("-spp")
+        digits = re.sub(r"^(resnet|plain)", "", family)
+        assert family in row or digits in row, name
+
+
+def test_every_example_is_listed_with_its_source() -> None:
+    listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    photos = sorted((ROOT / "examples").glob("*.jpg"))
+    assert len(photos) == 8
+    assert all(f"| {photo.name} |" in listed for photo in photos)
+
+
+def test_the_bundled_weights_are_as_good_as_their_record_and_the_record_is_quoted() -> None:
+    result = json.loads((BUNDLED_RUN / "result.json").read_text(encoding="utf-8"))
+    entry = next(entry for entry in catalog.entries() if entry.name == catalog.DEFAULT)
+    assert entry.accuracy["top1"] == result["top1"]
+    assert entry.accuracy["images"] == result["images"] == 10_000
+    assert result["top1"] >= 91.0
+    for document in (README, (BUNDLED_RUN / "README.md").read_text(encoding="utf-8")):
+        assert f"{result['top1']:.2f} %" in document
