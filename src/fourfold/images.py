@@ -157,6 +157,19 @@ def resize_shorter(image: Tensor, size: int) -> Tensor:
     return resize(image, int(size * height / width), size)
 
 
+def view_scale(size: int) -> int:
+    """The shorter side of an image whose size x size centre is the single view: 256 for 224, small images whole.
+
+    ResNet tests ImageNet's curves (Figure 4) and CIFAR-10 (4.2) so.
+    """
+    return size if size < 128 else max(256, size)
+
+
+def centre_view(image: Tensor, size: int) -> Tensor:
+    """uint8 (3,H,W) -> uint8 (3,size,size): the single view."""
+    return centre_crop(resize_shorter(image, view_scale(size)), size)
+
+
 def centre_crop(image: Tensor, size: int) -> Tensor:
     """The size x size pixels in the middle. Raises ValueError if a side of the image is smaller."""
     height, width = image.shape[-2:]

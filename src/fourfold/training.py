@@ -22,6 +22,7 @@ from fourfold.data.examples import Examples
 from fourfold.data.folder import Broken, list_folder, load_examples
 from fourfold.data.loader import generator_for
 from fourfold.evaluate.metrics import top_k_hits
+from fourfold.evaluate.protocol import single_view
 from fourfold.files import write_text, write_whole
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier
@@ -150,7 +151,6 @@ def _write(
     save_weights(done.folder / WEIGHTS, state)
     lines = [json.loads(line) for line in (done.folder / LOG).read_text(encoding="utf-8").splitlines()]
     write_whole(done.folder / CURVES, lambda path: plots.training_curves(lines, path))
-    size = network.input_size
     record = {
         "name": done.folder.resolve().name,
         "network": name,
@@ -159,7 +159,7 @@ def _write(
         "pixels": {"mean": list(pixels.mean), "std": list(pixels.std), "order": pixels.order},
         "licence": "yours",
         "recipe": f"{recipe.source}: {recipe.steps:,} mini-batches of {recipe.batch_size}, seed {seed}",
-        "protocol": f"centre {size} of shorter side {size}",
+        "protocol": str(single_view(network.input_size)),
         "accuracy": {
             "top1": round(done.top1, 3),
             "top5": round(done.top5, 3),

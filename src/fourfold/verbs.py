@@ -136,7 +136,7 @@ def classify_each(
     if top < 1:
         raise ValueError(f"top is {top}; ask for at least 1 class")
     network = _model(model).network
-    protocol = protocol or single_view(network)
+    protocol = protocol or single_view(network.classifier.input_size)
     for batch in _batched(read_each(sources, BATCH), BATCH):
         images = [image for _, image in batch if isinstance(image, Tensor)]
         posteriors = iter(protocol(network, images) if images else ())
@@ -189,7 +189,7 @@ def evaluate(
         if (folder / split).is_dir() and split not in known:
             folder = folder / split
             break
-    return runner.evaluate(network, protocol or single_view(network), list_folder(folder), watch)
+    return runner.evaluate(network, protocol or single_view(network.classifier.input_size), list_folder(folder), watch)
 
 
 def train(

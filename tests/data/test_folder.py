@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from fourfold.data.folder import AHEAD, Broken, list_folder, list_images, load_examples, read_in_order
+from fourfold.evaluate.protocol import CentreView
 
 
 def put(path: Path, colour: tuple[int, int, int] = (9, 80, 200), size: tuple[int, int] = (8, 8)) -> Path:
@@ -137,3 +138,16 @@ def test_more_images_than_memory_holds_are_refused_before_any_is_read(tmp_path: 
 
     with pytest.raises(ValueError, match=r"1 images of 100000x100000 do not fit into memory"):
         load_examples(list_folder(tmp_path), 100_000)  # 3e10 bytes
+
+
+def test_a_large_image_is_read_as_the_view_that_classify_takes(tmp_path: Path) -> None:
+    for name, width in (("a", 300), ("b", 700)):
+        (tmp_path / name).mkdir()
+        pixels = np.random.default_rng(width).integers(0, 256, (300, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / "1.png")
+
+    examples, _ = load_examples(list_folder(tmp_path), 224)
+
+    for image, name in zip(examples.images, "ab", strict=True):
+        whole = torch.from_numpy(np.array(Image.open(tmp_path / name / "1.png"))).permute(2, 0, 1)
+        assert torch.equal(image, CentreView(256, 224).view(whole))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fourfold.ahead import in_order
 from fourfold.data.examples import Examples
-from fourfold.images import SUFFIXES, centre_crop, read_image, resize_shorter
+from fourfold.images import SUFFIXES, centre_view, read_image
 
 MEMORY_LIMIT = 8 * 2**30  # bytes of decoded images that a run may hold
 AHEAD = 64  # images decoded ahead of their use
@@ -70,7 +70,7 @@ def read_in_order(paths: Sequence[Path]) -> Iterator[Tensor | Broken]:
 def load_examples(
     listing: Listing, size: int, watch: Callable[[int, int], None] = lambda _done, _all: None
 ) -> tuple[Examples, list[Broken]]:
-    """Decode a listing to its size x size centres (shorter side scaled to size), and say which files were left out.
+    """Decode a listing to the size x size pixels of the single view, and say which files were left out.
 
     Raises ValueError when the images would not fit MEMORY_LIMIT, or when a class keeps no image.
     """
@@ -84,7 +84,7 @@ def load_examples(
         if isinstance(image, Broken):
             broken.append(image)
         else:
-            images[len(kept)] = centre_crop(resize_shorter(image, size), size)
+            images[len(kept)] = centre_view(image, size)
             kept.append(index)
         watch(index + 1, len(listing))
     labels = torch.tensor([listing.labels[index] for index in kept], dtype=torch.int64)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fourfold.catalog import Network
-from fourfold.images import centre_crop, resize_shorter
+from fourfold.images import centre_crop, resize_shorter, view_scale
 
 Protocol = Callable[[Network, Sequence[Tensor]], Tensor]
 
@@ -40,7 +40,6 @@ class CentreView:
         return f"centre {self.size} crop of shorter side {self.scale}"
 
 
-def single_view(network: Network) -> CentreView:
-    """The usual single view: 224 of 256 for ImageNet networks, and small images whole, as ResNet 4.2 tests CIFAR-10."""
-    size = network.classifier.input_size
-    return CentreView(scale=size if size < 128 else 256, size=size)
+def single_view(size: int) -> CentreView:
+    """The usual view for a network that was trained on size x size pixels."""
+    return CentreView(view_scale(size), size)
