@@ -6,17 +6,13 @@ Run `python bench/lrn.py [rounds]` on a machine that does nothing else: each fig
 from __future__ import annotations
 
 import functools
-import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import numba
 import torch
+from machine import write_figures
 from torch import Tensor, nn
 
 from fourfold.models.lrn import LocalResponseNorm
@@ -58,20 +54,6 @@ def medians(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, floa
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def machine() -> dict[str, str | int | float]:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if sys.platform == "linux" else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "threads": torch.get_num_threads(),
-        "load_before": round(os.getloadavg()[0], 2),  # far above 0: other work took part of the cores
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numba": numba.__version__,
-    }
-
-
 def compile_seconds(maps: Tensor) -> dict[str, float]:
     """Seconds of the first call and of the first backward; a second run of this script reads numba's cache instead."""
     start = time.perf_counter()
@@ -83,7 +65,6 @@ def compile_seconds(maps: Tensor) -> dict[str, float]:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    hardware = machine()
     first = compile_seconds(torch.randn(2, 32, 40, 50))
     layers = {"torch": nn.LocalResponseNorm(*FORMULA), "fourfold": LocalResponseNorm(*FORMULA)}
     rows = []
@@ -101,12 +82,8 @@ def main() -> None:
                 faster = figures["torch"] / figures["fourfold"]
                 shown = "  ".join(f"{name} {value:8.2f} ms" for name, value in figures.items())
                 print(f"{shape!s:20} {layout}  {work.__name__:22} {shown}  {faster:5.1f}x")
-    record = {"machine": hardware, "rounds": rounds, "first_call_seconds": first, "rows": rows}
-    print(hardware, "first calls:", first)
-    target = Path(__file__).with_suffix(".json")
-    partial = target.with_suffix(".tmp")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(target)
+    print("first calls:", first)
+    write_figures("lrn", {"rounds": rounds, "first_call_seconds": first, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from pathlib import Path
 
 
 def machine() -> dict[str, object]:
-    """Processor, cores and the versions that matter."""
+    """Processor, cores, versions, and the load before: far above 0, other work took part of the cores."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
         cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
     versions = {name: version(name) for name in ("torch", "numpy", "numba", "pillow")}
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+    load = round(os.getloadavg()[0], 2)
+    return {"cpu": cpu, "cores": os.cpu_count(), "load": load, "python": platform.python_version(), **versions}
 
 
 def write_figures(name: str, figures: dict[str, object]) -> None:
