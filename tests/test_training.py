@@ -60,7 +60,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Trai
         put(folder / "data/val", name, 3, seed=1)
         put(folder / "data/val", name, 1, seed=2, colour={"blue": "red", "green": "blue", "red": "green"}[name])
     data = load_data(folder / "data", 32, seed=0)
-    return folder / "data", folder / "run", train_small(data, folder / "run", epochs=8)
+    recipe = RECIPES["resnet-cifar"].fitted(48, epochs=40, batch_size=16)  # 8 of 8 runs: 4 seeds, 1 and 2 threads
+    return folder / "data", folder / "run", train_run(NETWORK, {"width": 0.5}, recipe, data, folder / "run", seed=0)
 
 
 def test_of_plain_class_folders_a_tenth_of_each_is_held_out(tmp_path: Path) -> None:
@@ -200,9 +201,9 @@ def test_a_run_folder_holds_what_is_documented_and_nothing_else(finished: tuple[
 
     assert {path.name for path in run.iterdir()} == FILES
     recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    assert (recipe["source"], recipe["batch_size"], recipe["steps"]) == ("ResNet 4.2", 8, 48)  # 8 epochs of 48 images
+    assert (recipe["source"], recipe["batch_size"], recipe["steps"]) == ("ResNet 4.2", 16, 120)  # 40 epochs of 48 images
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [(line["epoch"], line["step"]) for line in lines] == [(epoch, 6 * epoch) for epoch in range(1, 9)]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(epoch, 3 * epoch) for epoch in range(1, 41)]
 
 
 def test_a_run_loads_and_names_its_own_training_images(finished: tuple[Path, Path, Trained]) -> None:
@@ -235,7 +236,7 @@ def test_the_mean_image_and_the_weights_come_back_from_the_run_folder(finished: 
     train = load_data(data, 32, seed=0).train
     mean = torch.from_numpy(sum(train.images.numpy().astype(np.float64)) / 48).float()  # per-pixel mean, ResNet 4.2
     state = load_file(run / "state.safetensors")
-    network = build(NETWORK, **OPTIONS, classes=3).to(memory_format=torch.channels_last)
+    network = build(NETWORK, width=0.5, classes=3).to(memory_format=torch.channels_last)
     network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = network.eval()(images.float().sub(mean).contiguous(memory_format=torch.channels_last))
