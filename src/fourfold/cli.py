@@ -235,6 +235,7 @@ def train(
                 resume=resume,
                 options=_options(option),
                 read=read,
+                leave_out=lambda broken: print(f"left out: {report.one_line(broken.error)}", file=sys.stderr),
                 watch=lambda moment: show(moment.step, moment.steps, f"loss {moment.loss:.3f}"),
                 validate_every=validate_every,
             )
@@ -357,7 +358,11 @@ def _print(table: Any) -> None:
     from rich.console import Console
 
     width = None if _is_terminal(sys.stdout) else 200  # a pipe or file has no edge to fit
-    Console(width=width, markup=False, emoji=False).print(table)  # a file may be called [red].jpg
+    console = Console(width=width, markup=False, emoji=False)  # a file may be called [red].jpg
+    caption, table.caption = table.caption, None  # the table's own would be folded to its width
+    console.print(table)
+    if caption:
+        console.print(caption, style="dim", soft_wrap=True)
 
 
 def _discard_unwritten() -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # for types alone, so that importing this stays cheap
     from fourfold.catalog import ModelEntry
+    from fourfold.data.folder import Broken
     from fourfold.evaluate.runner import Evaluation
     from fourfold.explain import Explanation, Layer
     from fourfold.training import Trained
@@ -50,7 +51,7 @@ def evaluation_record(result: Evaluation) -> Record:
         "top1": round(result.top1, 3),
         "top5": round(result.top5, 3),
         "top1_interval": [round(result.top1_interval.low, 3), round(result.top1_interval.high, 3)],
-        "broken": [{"source": str(broken.path), "error": broken.error} for broken in result.broken],
+        "broken": _broken_records(result.broken),
     }
 
 
@@ -75,6 +76,7 @@ def trained_record(result: Trained) -> Record:
         "top1": round(result.top1, 3),
         "top5": round(result.top5, 3),
         "validation": result.origin,
+        "broken": _broken_records(result.broken),
     }
 
 
@@ -185,6 +187,10 @@ def one_line(text: str) -> str:
         character.encode("unicode_escape").decode("ascii") if unicodedata.category(character) in CONTROL else character
         for character in text
     )
+
+
+def _broken_records(broken: Iterable[Broken]) -> list[Record]:
+    return [{"source": str(file.path), "error": file.error} for file in broken]
 
 
 def _layer_record(layer: Layer) -> Record:

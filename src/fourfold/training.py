@@ -48,13 +48,17 @@ class Data:
 
 @dataclass(frozen=True)
 class Trained:
-    """Where a run is and how it did: accuracies in per cent on `images` validation images that came from `origin`."""
+    """Where a run is and how it did: accuracies in per cent on `images` validation images that came from `origin`.
+
+    Files that could not be read are in `broken`; nothing was learned from them.
+    """
 
     folder: Path
     top1: float
     top5: float
     images: int
     origin: str
+    broken: tuple[Broken, ...]
 
 
 def load_data(folder: Path, size: int, *, seed: int, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Data:
@@ -109,7 +113,7 @@ def train_run(
     with _writing(folder, "make room, then go on with --resume"):
         fit(network, pixels, recipe, data.train, data.val, folder, seed=seed, watch=watch, validate_every=validate_every)
         top1, top5 = accuracies(network, pixels, data.val)
-        done = Trained(folder, top1, top5, len(data.val), data.origin)
+        done = Trained(folder, top1, top5, len(data.val), data.origin, data.broken)
         _write(done, name, options, recipe, network, pixels, data, seed)
     return done
 

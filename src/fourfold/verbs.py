@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fourfold import catalog, draw, heat
 from fourfold.catalog import DEFAULT, Network
-from fourfold.data.folder import list_folder
+from fourfold.data.folder import Broken, list_folder
 from fourfold.evaluate import runner
 from fourfold.evaluate.protocol import Protocol, single_view
 from fourfold.explain import Explanation
@@ -204,12 +204,14 @@ def train(
     resume: bool = False,
     options: dict[str, object] | None = None,
     read: Callable[[int, int], None] = lambda _done, _all: None,
+    leave_out: Callable[[Broken], None] = lambda _broken: None,
     watch: Callable[[Moment], None] = lambda _moment: None,
     validate_every: int = 1,
 ) -> Trained:
     """Train a network on a folder of class folders into the folder `run`, which `load` opens afterwards.
 
-    Without `epochs` training lasts as many as the paper's. Raises ValueError for data, names or numbers that will not do;
+    Without `epochs` training lasts as many as the paper's. `read` sees how many images are read, `leave_out` each file
+    that cannot be, `watch` each mini-batch. Raises ValueError for data, names or numbers that will not do;
     KeyboardInterrupt once Ctrl-C has been answered, with everything saved for `resume`.
     """
     if recipe not in RECIPES:
@@ -217,6 +219,8 @@ def train(
     with torch.device("meta"):
         size = build(model, **(options or {})).input_size
     images = load_data(Path(data), size, seed=seed, watch=read)
+    for broken in images.broken:
+        leave_out(broken)
     fitted = RECIPES[recipe].fitted(len(images.train), epochs=epochs, batch_size=batch_size)
     return train_run(
         model,
