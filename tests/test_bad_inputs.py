@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fourfold import cli
 from fourfold.images import read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -89,26 +88,11 @@ FILES: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Fail:
+def fail(monkeypatch: pytest.MonkeyPatch, error_of: Fail, tmp_path: Path) -> Fail:
     """Run a command in an empty folder and return its one line of error."""
     monkeypatch.chdir(tmp_path)
     Path("good.png").write_bytes(PNG)
-
-    def call(*arguments: object, stdin: bytes = b"") -> str:
-        monkeypatch.setattr(sys, "argv", ["fourfold", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capfd.readouterr()
-        assert stopped.value.code == 2
-        assert captured.out == ""
-        assert captured.err.startswith("fourfold: ")
-        assert captured.err.endswith("\n")
-        assert captured.err[:-1].isprintable(), "one line without control characters"
-        assert "Traceback" not in captured.err
-        return captured.err
-
-    return call
+    return error_of
 
 
 @pytest.mark.parametrize("case", FILES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import subprocess
@@ -16,7 +15,6 @@ import torch
 from PIL import Image
 
 import fourfold
-from fourfold import cli
 
 WEIGHTS = Path(fourfold.__file__).parent / "bundled" / "resnet20-cifar10" / "weights.safetensors"
 FOREIGN = ("classify", "good.png", "--model", "resnet20")
@@ -31,26 +29,13 @@ class Program:
 
 
 @pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Fail:
+def fail(monkeypatch: pytest.MonkeyPatch, error_of: Fail, tmp_path: Path) -> Fail:
     """Run a command in a folder with one photo, weights and class names; return its one line of error."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save("good.png")
     Path("ten.txt").write_text("\n".join("abcdefghij"), encoding="utf-8")
     Path("folder").mkdir()
-
-    def call(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["fourfold", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capfd.readouterr()
-        assert stopped.value.code == 2
-        assert captured.out == ""
-        assert captured.err.startswith("fourfold: ")
-        assert captured.err[:-1].isprintable(), "one line without control characters"
-        return captured.err
-
-    return call
+    return error_of
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,21 @@ def load_file(
 
 def weight_names() -> list[str]:
     """Every name that `load` knows without a path: bundled weights first, then those it downloads."""
-    bundled = sorted(path.parent.name for path in BUNDLED.glob(f"*/{ENTRY}"))
-    return [*bundled, *_published()]
+    return [*_bundled(), *_published()]
 
 
 def entries() -> list[ModelEntry]:
     """The records of all weights that have a name, bundled and published; nothing is downloaded."""
-    bundled = [_entry(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(BUNDLED.glob(f"*/{ENTRY}"))]
-    return [*bundled, *(_published_entry(name, table) for name, table in _published().items())]
+    published = (_published_entry(name, table) for name, table in _published().items())
+    return [*map(_bundled_entry, _bundled()), *published]
+
+
+def entry_of(name: str) -> ModelEntry | None:
+    """The record of the weights that have this name, without making those of others; None where there are none."""
+    if name in _bundled():
+        return _bundled_entry(name)
+    table = _published().get(name)
+    return None if table is None else _published_entry(name, table)
 
 
 def cache_folder() -> Path:
@@ -171,6 +178,14 @@ def _load_published(name: str, table: Mapping, watch: Callable[[int, int], None]
     load_into(classifier, read_weights(_download(table["url"], table["sha256"], watch)), name=name)
     labels = tuple((HERE / "labels" / f"{table['labels']}.txt").read_text(encoding="utf-8").splitlines())
     return Network(_ready(classifier), PIXELS[table["pixels"]], labels, _published_entry(name, table))
+
+
+def _bundled() -> list[str]:
+    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{ENTRY}"))
+
+
+def _bundled_entry(name: str) -> ModelEntry:
+    return _entry(json.loads((BUNDLED / name / ENTRY).read_text(encoding="utf-8")))
 
 
 def _published() -> dict[str, dict]:

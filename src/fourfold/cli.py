@@ -261,11 +261,12 @@ def _model(model: str, weights: Path | None, classes: Path | None, pixels: str |
     if classes is not None or pixels is not None:
         given = "--pixels" if classes is None else "--classes"
         raise ValueError(f"{given} goes with --weights FILE; give that too, or leave {given} out")
-    entry = next((entry for entry in catalog.entries() if entry.name == model and entry.url), None)
-    if entry is not None:
+    entry = catalog.entry_of(model)
+    is_download = entry is not None and bool(entry.url)
+    if entry is not None and is_download:
         print(f"{entry.name}: {entry.megabytes:g} MB from {entry.url}, kept in {catalog.cache_folder()}", file=sys.stderr)
         print(f"licence: {entry.licence}", file=sys.stderr)
-    with _progress("downloading", unit="MB", is_quiet=entry is None) as show:
+    with _progress("downloading", unit="MB", is_quiet=not is_download) as show:
         return verbs.load(model, lambda done, total: show(done // 10**6, total // 10**6))
 
 

@@ -168,9 +168,7 @@ def explain(model: str | Path | Model, size: int | None = None, options: dict[st
         raise ValueError(f"size is {size}; give the side of an image, 1 to {MAX_SIZE:,} pixels")
     if isinstance(model, str) and (model in NETWORKS or model in ALIASES):
         return explain_network(model, lambda: build(model, **(options or {})), size)
-    if isinstance(model, str) and (entry := next((e for e in catalog.entries() if e.name == model), None)):
-        return explain_network(model, lambda: build(entry.network, **{**entry.options, **(options or {})}), size)
-    entry = _model(model).network.entry
+    entry = (catalog.entry_of(model) if isinstance(model, str) else None) or _model(model).network.entry
     return explain_network(entry.name, lambda: build(entry.network, **{**entry.options, **(options or {})}), size)
 
 

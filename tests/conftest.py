@@ -1,0 +1,32 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from fourfold import cli
+
+
+@pytest.fixture
+def error_of(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail, and return its one line of error."""
+
+    def call(*arguments: object, stdin: bytes = b"") -> str:
+        monkeypatch.setattr(sys, "argv", ["fourfold", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capfd.readouterr()
+        assert stopped.value.code == 2
+        assert captured.out == ""
+        assert captured.err.startswith("fourfold: ")
+        assert captured.err.endswith("\n")
+        assert captured.err[:-1].isprintable(), "one line without control characters"
+        assert "Traceback" not in captured.err
+        return captured.err
+
+    return call
