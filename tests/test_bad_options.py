@@ -164,7 +164,7 @@ def test_evaluate_needs_a_folder_of_classes_that_the_model_knows(fail: Fail) -> 
 def test_train_needs_two_classes_with_images(fail: Fail) -> None:
     Path("data").mkdir()
 
-    assert "no folder gone" in fail("train", "gone")
+    assert "no folder or file gone" in fail("train", "gone")
     assert "data has no folders in it" in fail("train", "data")
     Path("data/cat").mkdir()
     assert "data/cat has no images" in fail("train", "data")

@@ -9,7 +9,19 @@ from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
-from fourfold.draw import BAR, captioned, colour_of, heatmap_over, to_pillow
+from fourfold.draw import (
+    BAR,
+    GREEN,
+    RED,
+    Tile,
+    captioned,
+    chosen,
+    colour_of,
+    contact_sheet,
+    heatmap_over,
+    to_pillow,
+    val_examples,
+)
 
 
 def noise(height: int, width: int) -> Tensor:
@@ -123,3 +135,113 @@ def test_a_map_of_one_cell_covers_the_whole_photo(top: int, left: int) -> None:
     shown = heatmap_over(torch.zeros(3, 40, 60, dtype=torch.uint8), torch.ones(1, 1), top=min(top, 19), left=min(left, 29))
 
     assert (shown == shown[:, :1, :1]).all()
+
+
+def framed(picture: Image.Image, colour: tuple[int, int, int]) -> list[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) of what is framed in a colour, row by row: the long lines of that colour."""
+    here = (np.asarray(picture) == np.array(colour)).all(2)
+    boxes = []
+    for top in np.flatnonzero(here.sum(1) > 90):
+        for left, right in runs(here[top]):
+            if right - left > 60 and not any(box[0] == left and top < box[3] for box in boxes):
+                below = here[top:, left]
+                boxes.append((left, int(top), right, int(top) + (len(below) if below.all() else int(below.argmin()))))
+    return boxes
+
+
+def runs(row: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def answers(right: int, wrong: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Right ones of classes 0, 1, 2, 0, 1, ... and behind them wrong ones, less and less sure."""
+    truth = torch.arange(right + wrong) % 3
+    guesses = torch.where(torch.arange(right + wrong) < right, truth, (truth + 1) % 3)
+    return truth, guesses, torch.linspace(1.0, 0.4, right + wrong)
+
+
+def test_a_sheet_frames_right_answers_green_above_and_wrong_ones_red_below() -> None:
+    images = torch.zeros(40, 3, 32, 32, dtype=torch.uint8)
+
+    sheet = val_examples(images, *answers(20, 20), ["cat", "dog", "a very long name of a class"])
+
+    green, red = framed(sheet, GREEN), framed(sheet, RED)
+    assert (len(green), len(red)) == (12, 12)
+    assert max(box[3] for box in green) < min(box[1] for box in red)
+    assert {(right - left, bottom - top) for left, top, right, bottom in green + red} == {(230, 230)}  # 7 x 32, 3 of frame
+    assert len({box[0] for box in green}) == 6  # columns
+
+
+def test_small_images_are_enlarged_by_a_whole_number_without_a_new_colour() -> None:
+    image = noise(32, 20)
+
+    sheet = val_examples(image[None], torch.tensor([0]), torch.tensor([0]), torch.tensor([0.9]), ["cat"])
+
+    ((left, top, right, bottom),) = framed(sheet, GREEN)
+    shown = np.asarray(sheet)[top + 3 : bottom - 3, left + 3 : right - 3]
+    assert np.array_equal(shown, image.permute(1, 2, 0).numpy().repeat(7, 0).repeat(7, 1))
+
+
+def test_an_image_of_224_pixels_is_shown_as_it_is_and_a_larger_one_reduced() -> None:
+    images = [noise(224, 224), torch.full((3, 300, 600), 90, dtype=torch.uint8)]
+
+    sheet = val_examples(images, torch.tensor([0, 0]), torch.tensor([0, 0]), torch.tensor([0.9, 0.8]), ["cat"])
+
+    first, second = sorted(framed(sheet, GREEN))  # from left to right
+    left, top, right, bottom = first
+    assert np.array_equal(np.asarray(sheet)[top + 3 : bottom - 3, left + 3 : right - 3], images[0].permute(1, 2, 0).numpy())
+    assert (second[2] - second[0] - 6, second[3] - second[1] - 6) == (224, 112)
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(1, 0), (0, 1), (5, 0), (0, 30), (2, 7), (100, 1)])
+def test_a_sheet_shows_what_there_is(right: int, wrong: int) -> None:
+    sheet = val_examples(noise(32, 32).expand(right + wrong, -1, -1, -1), *answers(right, wrong), ["a", "b\nc", ""])
+
+    assert len(framed(sheet, GREEN)) == min(right, 12)
+    assert len(framed(sheet, RED)) == min(wrong, 12)
+
+
+def test_the_same_answers_make_the_same_sheet_and_only_its_images_are_looked_up() -> None:
+    truth, guesses, probabilities = answers(500, 60)
+    right, wrong = chosen(truth, guesses, probabilities)
+    images = {index: noise(32, 32) for index in right + wrong}
+
+    first = val_examples(images, truth, guesses, probabilities, ["a", "b", "c"])
+
+    again = val_examples(noise(32, 32).expand(560, -1, -1, -1), truth, guesses, probabilities, ["a", "b", "c"])
+    assert first.tobytes() == again.tobytes()
+
+
+def test_right_answers_come_from_all_classes_and_wrong_ones_are_the_surest() -> None:
+    truth = torch.tensor([2] * 10 + [0] * 10 + [1] * 10 + [0, 1, 2])
+    guesses = truth.clone()
+    guesses[-3:] = torch.tensor([1, 2, 0])
+    probabilities = torch.full((33,), 0.5)
+    probabilities[-3:] = torch.tensor([0.6, 0.9, 0.6])
+
+    right, wrong = chosen(truth, guesses, probabilities)
+
+    assert truth[right].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert len(set(right)) == 12
+    assert wrong == [31, 30, 32]  # of two that are equally sure the first comes first
+
+
+def test_right_and_wrong_differ_also_without_colour() -> None:
+    signs = []
+    for is_right in (True, False):
+        sheet = contact_sheet([("", [Tile(torch.zeros(3, 112, 112, dtype=torch.uint8), ("",), is_right)])])
+        ((left, _, _, bottom),) = framed(sheet, GREEN if is_right else RED)
+        signs.append(np.asarray(sheet.convert("L"))[bottom + 2 : bottom + 24, left : left + 20] < 200)
+
+    tick, cross = signs
+    assert tick.sum() > 20
+    assert cross.sum() > 20
+    assert (tick != cross).sum() > 30
+
+
+def test_answers_of_different_lengths_are_refused() -> None:
+    truth, guesses, probabilities = answers(3, 3)
+
+    with pytest.raises(ValueError, match=r"the vector of guesses has shape \(5,\); expected \(6\)"):
+        val_examples(noise(32, 32)[None], truth, guesses[:5], probabilities, ["a", "b", "c"])

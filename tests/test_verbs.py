@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -191,7 +192,7 @@ def test_accuracy_is_what_counting_the_answers_by_hand_gives(model: Model, tmp_p
         best += CLASSES[seed % 4] in labels
     assert 0 < first < best < 24  # so that the counts tell top-1, top-5 and everything apart
     assert (result.images, result.top1, result.top5) == (24, 100 * first / 24, 100 * best / 24)
-    assert [broken.path.name for broken in result.broken] == ["broken.jpg"]
+    assert [Path(broken.name).name for broken in result.broken] == ["broken.jpg"]
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
@@ -236,3 +237,14 @@ def test_an_answer_draws_its_photo_with_a_bar_for_each_class(model: Model) -> No
     answer = answered(verbs.classify(photo(9), model, top=3))[0]
 
     assert answer.plot().width == 360  # small photos are enlarged so that captions can be read
+
+
+def test_verbs_stay_functions_whatever_is_imported_before_or_after_them() -> None:
+    """`train`, `evaluate`, `explain` and `models` are also the names of packages."""
+    code = (
+        "import fourfold.train.loop, fourfold.explain, fourfold.models.vgg; import fourfold; "
+        "from fourfold.evaluate import runner; names = ('train', 'evaluate', 'explain', 'models', 'classify'); "
+        "assert all(type(getattr(fourfold, n)).__name__ == 'function' for n in names); "
+        "assert fourfold.explain('resnet20').parameters == fourfold.explain('resnet20').parameters == 269722"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,3 +50,14 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module("fourfold.networks" if name == "build" else "fourfold.verbs"), name)
+
+
+class _Package(ModuleType):
+    """Some verbs are called like the packages that they use; importing those must not put them in the verbs' place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in __all__ or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -13,12 +13,17 @@ Result = TypeVar("Result")
 WORKERS = 2
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int, workers: int = WORKERS
+) -> Iterator[Result]:
     """`function` of each item, in the order of the items, with at most `ahead` results waiting to be taken."""
-    with ThreadPoolExecutor(WORKERS) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         rest = iter(items)
         waiting = deque(pool.submit(function, item) for item in islice(rest, ahead))
         while waiting:
             done = waiting.popleft()
             waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
             yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # an error, or a reader who leaves, need not wait for what was queued

@@ -19,7 +19,7 @@ from urllib.error import URLError
 import torch
 
 from fourfold.files import write_whole
-from fourfold.images import Pixels
+from fourfold.images import MEAN_IMAGE, Pixels
 from fourfold.models.base import Classifier
 from fourfold.networks import ALIASES, NETWORKS, build, closest
 from fourfold.weights import load_into, read_weights, sha256
@@ -33,7 +33,7 @@ CHUNK = 2**20  # bytes of a download between two looks at its progress
 HERE = Path(__file__).parent
 BUNDLED = HERE / "bundled"
 DEFAULT = "resnet20-cifar10"
-ENTRY, WEIGHTS, MEAN_IMAGE = "entry.json", "weights.safetensors", "pixels.mean_image"
+ENTRY, WEIGHTS = "entry.json", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,12 @@ def entry_of(name: str) -> ModelEntry | None:
         return _bundled_entry(name)
     table = _published().get(name)
     return None if table is None else _published_entry(name, table)
+
+
+def is_here(name: str) -> bool:
+    """Whether these weights can be had without a download."""
+    table = _published().get(name)
+    return name in _bundled() or (table is not None and _cached(table["url"]).is_file())
 
 
 def cache_folder() -> Path:
@@ -215,9 +221,13 @@ def _entry(record: Mapping) -> ModelEntry:
     return ModelEntry(**known, deviations=tuple(record.get("deviations", ())))
 
 
+def _cached(url: str) -> Path:
+    return cache_folder() / url.rsplit("/", 1)[1]
+
+
 def _download(url: str, digest: str, watch: Callable[[int, int], None]) -> Path:
     """The file at `url` from the cache, downloaded first if need be; its SHA-256 must begin with `digest`."""
-    path = cache_folder() / url.rsplit("/", 1)[1]
+    path = _cached(url)
     if path.is_file():
         return path
     try:

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
+
+from fourfold.cli_data import data_app
+from fourfold.cli_train import train
+from fourfold.terminal import (
+    INTERRUPTED,
+    READER_LEFT,
+    Json,
+    Options,
+    discard_unwritten,
+    fail,
+    parse_options,
+    progress,
+    report_broken,
+    show_table,
+    write_picture,
+)
 
 if TYPE_CHECKING:
     from fourfold.verbs import Answer, Model
 
 DEFAULT_MODEL = "resnet20-cifar10"  # catalog.DEFAULT; importing that would import torch
-READER_LEFT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 QUIET_BELOW = 64  # images; less than that is over before a progress bar could be read
 
 app = typer.Typer(
@@ -30,16 +43,15 @@ app = typer.Typer(
     help="VGG, ResNet, GoogLeNet and SPP-net as their papers describe them.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `fourfold models`, a run folder, or owner/name.")]
 WeightsFile = Annotated[Path | None, typer.Option("--weights", help="Somebody else's weights file for network --model.")]
 ClassesFile = Annotated[Path | None, typer.Option("--classes", help="With --weights: class names, one a line.")]
 PixelsText = Annotated[
     str | None, typer.Option("--pixels", help='With --weights: imagenet (default), cifar10, half or "mean=R,G,B,std=R,G,B".')
 ]
-Options = Annotated[
-    list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Of the network, such as shortcut=B.")
-]
+
+app.command()(train)
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:
@@ -51,21 +63,21 @@ def main() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where an error can be answered
     except TyperException as error:
-        code = _fail(f"{' '.join(error.format_message().split()).rstrip('.')}; see `fourfold --help`")
+        code = fail(f"{' '.join(error.format_message().split()).rstrip('.')}; see `fourfold --help`")
     except ValueError as error:
-        code = _fail(str(error))
+        code = fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):  # torch's MemoryError
             raise
-        code = _fail("out of memory; give fewer or smaller images, or a smaller network")
+        code = fail("out of memory; give fewer or smaller images, or a smaller network")
     except BrokenPipeError:
         code = READER_LEFT
     except OSError as error:  # what no command foresaw: a full disk, a name that is too long
-        code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}; check the path and the disk")
+        code = fail(f"{error.filename or 'the system'}: {error.strerror or error}; check the path and the disk")
     finally:
-        _discard_unwritten()
+        discard_unwritten()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -101,7 +113,7 @@ def classify(
     found = verbs.find(paths)
     records: list[dict[str, Any]] = []
     failures: list[str] = []
-    with _progress("classifying", is_quiet=as_json or len(found) < QUIET_BELOW) as show:
+    with progress("classifying", is_quiet=as_json or len(found) < QUIET_BELOW) as show:
         for number, answer in enumerate(verbs.classify_each(found, chosen, top=top), start=1):
             record = report.answer_record(answer)
             if as_json:
@@ -115,8 +127,8 @@ def classify(
                     records.append(record)
             show(number, len(found))
     if records:
-        _print(report.answer_table(records))
-    return _report_broken(failures)
+        show_table(report.answer_table(records))
+    return report_broken(failures)
 
 
 @app.command()
@@ -146,13 +158,13 @@ def explain(
         return 0
     if label is not None:
         raise ValueError(f"--label {label} needs a photo in which to look for it")
-    result = verbs.explain(model, size, _options(option))
+    result = verbs.explain(model, size, parse_options(option))
     if plot is not None:
         _write_png(plot, lambda path: plots.explanation(result, path))
     if as_json:
         print(json.dumps(report.explanation_record(result)))
         return 0
-    _print(report.explanation_table(result))
+    show_table(report.explanation_table(result))
     if result.auxiliary_parameters:
         print(f"and {result.auxiliary_parameters:,} parameters in auxiliary heads, which exist in training only")
     for deviation in result.deviations:
@@ -170,7 +182,7 @@ def models(as_json: Json = False) -> int:
         print(json.dumps(records))
     else:
         for table in report.model_tables(records):
-            _print(table)
+            show_table(table)
     return 0
 
 
@@ -190,64 +202,13 @@ def evaluate(
     if len(names) > 1:
         raise ValueError(f"evaluate takes a model and one folder, not {len(model_and_data)} arguments")
     chosen = _model(names[0] if names else model, weights, classes, pixels)
-    with _progress("evaluating", is_quiet=as_json) as show:
+    with progress("evaluating", is_quiet=as_json) as show:
         result = verbs.evaluate(chosen, data, watch=show)
     if as_json:
         print(json.dumps(report.evaluation_record(result)))
     else:
-        _print(report.evaluation_table(result))
-    return _report_broken([broken.error for broken in result.broken])
-
-
-@app.command()
-def train(
-    data: Annotated[Path, typer.Argument(help="A folder for each class, or train/ and val/ (or test/) with those.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A network of `fourfold models`.")] = "resnet20",
-    run: Annotated[Path | None, typer.Option(help="The folder to write; by default runs/NETWORK-NUMBER.")] = None,
-    recipe: Annotated[str, typer.Option(help="resnet-cifar (the paper's) or resnet-cifar-cosine.")] = "resnet-cifar",
-    epochs: Annotated[float | None, typer.Option(help="Passes over the images; by default as many as the paper's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images in a mini-batch; by default the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 0,
-    option: Options = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
-    validate_every: Annotated[int, typer.Option(help="Epochs between validations.")] = 1,
-    as_json: Json = False,
-) -> int:
-    """Train a network on your photos; Ctrl-C saves, --resume goes on."""
-    from fourfold import report, verbs
-
-    if resume and run is None:
-        raise ValueError("--resume needs --run FOLDER, the run to go on with")
-    folder = run or _next_run(model)
-    try:
-        with (
-            _progress("reading images", is_quiet=as_json) as read,
-            _progress("training", unit="steps", is_quiet=as_json) as show,
-        ):
-            result = verbs.train(
-                data,
-                model,
-                run=folder,
-                recipe=recipe,
-                epochs=epochs,
-                batch_size=batch_size,
-                seed=seed,
-                resume=resume,
-                options=_options(option),
-                read=read,
-                leave_out=lambda broken: print(f"left out: {report.one_line(broken.error)}", file=sys.stderr),
-                watch=lambda moment: show(moment.step, moment.steps, f"loss {moment.loss:.3f}"),
-                validate_every=validate_every,
-            )
-    except KeyboardInterrupt:
-        print(f"stopped and saved; go on with the same command and --run {folder} --resume", file=sys.stderr)
-        return INTERRUPTED
-    if as_json:
-        print(json.dumps(report.trained_record(result)))
-    else:
-        _print(report.trained_table(result))
-        print(f"try it: fourfold classify --model {result.folder} PHOTO")
-    return 0
+        show_table(report.evaluation_table(result))
+    return report_broken([broken.error for broken in result.broken])
 
 
 def _model(model: str, weights: Path | None, classes: Path | None, pixels: str | None) -> Model:
@@ -266,27 +227,8 @@ def _model(model: str, weights: Path | None, classes: Path | None, pixels: str |
     if entry is not None and is_download:
         print(f"{entry.name}: {entry.megabytes:g} MB from {entry.url}, kept in {catalog.cache_folder()}", file=sys.stderr)
         print(f"licence: {entry.licence}", file=sys.stderr)
-    with _progress("downloading", unit="MB", is_quiet=not is_download) as show:
+    with progress("downloading", unit="MB", is_quiet=not is_download) as show:
         return verbs.load(model, lambda done, total: show(done // 10**6, total // 10**6))
-
-
-def _options(pairs: list[str] | None) -> dict[str, object]:
-    """KEY=VALUE pairs; values are read as JSON where they are JSON, so 2, true and [4,2,1] are what they look like."""
-    options: dict[str, object] = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise ValueError(f"option {pair!r} not understood; write KEY=VALUE, such as shortcut=B")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
-
-
-def _next_run(model: str) -> Path:
-    numbers = (number for number in range(1, 100_000) if not Path("runs", f"{model}-{number}").exists())
-    return Path("runs", f"{model}-{next(numbers)}")
 
 
 def _save_picture(answer: Answer, folder: Path) -> None:
@@ -294,96 +236,11 @@ def _save_picture(answer: Answer, folder: Path) -> None:
     stem = Path(answer.source).stem[:50] if answer.source != "-" else "standard-input"  # file names may have 255 bytes
     names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in range(1, 100_000))
     path = next(name for name in names if not name.exists())
-    _write(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
+    write_picture(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
     print(f"wrote {path}", file=sys.stderr)
 
 
 def _write_png(path: Path, write: Callable[[Path], object]) -> None:
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path} is not the name of a PNG file; end it with .png")
-    _write(path, write)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    from fourfold.files import write_whole
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, write)
-    except OSError as error:
-        raise ValueError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
-
-
-@contextmanager
-def _progress(title: str, *, is_quiet: bool, unit: str = "images") -> Iterator[Callable[..., None]]:
-    """A bar on standard error with rate and time left; gives `show(done, total, note)`. Appears with the first call."""
-    if is_quiet or not _is_terminal(sys.stderr):
-        yield lambda *_: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    speed = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed, TimeElapsedColumn())
-    bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-                   console=Console(stderr=True))  # fmt: skip
-    task = None
-
-    def show(done: int, total: int, note: str = "") -> None:
-        nonlocal task
-        if task is None:
-            bar.start()
-            task = bar.add_task(title, total=total, completed=done - 1, rate="", note=note)
-        rate = f"{bar.tasks[0].speed:,.0f} {unit}/s" if bar.tasks[0].speed else ""
-        bar.update(task, completed=done, total=total, rate=rate, note=note)
-
-    try:
-        yield show
-    finally:
-        if task is not None:
-            bar.stop()
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()  # None where the shell has closed it, as >&- does
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    width = None if _is_terminal(sys.stdout) else 200  # a pipe or file has no edge to fit
-    console = Console(width=width, markup=False, emoji=False)  # a file may be called [red].jpg
-    caption, table.caption = table.caption, None  # the table's own would be folded to its width
-    console.print(table)
-    if caption:
-        console.print(caption, style="dim", soft_wrap=True)
-
-
-def _discard_unwritten() -> None:
-    """Keep Python from trying once more at exit, and complaining, to write what could not be written."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _report_broken(errors: list[str]) -> int:
-    for error in errors:
-        _fail(error)
-    return BAD_INPUT if errors else 0
-
-
-def _fail(message: str) -> int:
-    from fourfold.report import one_line
-
-    print(f"fourfold: {one_line(message)}", file=sys.stderr)
-    return BAD_INPUT
+    write_picture(path, write)

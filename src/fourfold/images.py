@@ -1,6 +1,6 @@
 """Images: uint8 (3,H,W) RGB. Files and bytes in, sizes changed, and the normalisation that belongs to the weights.
 
-The only place that decodes images.
+The only place that decodes images, but for the shortcut that jpeg.py takes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +26,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")  # no others: EPS would start Ghostscript
 MAX_BYTES = 2**30  # of a file: the largest allowed image in 16-bit RGB has half of that
 MAX_PIXELS = 89_478_485  # Pillow's own line between a large image and a decompression bomb
+MEAN_IMAGE = "pixels.mean_image"  # its name among a network's weights
 MIN_SIDE = 4  # pixels; below that there is nothing to see
 MAX_ASPECT = 50  # a longer strip cannot be shown to a network without cutting most of it away
 
@@ -42,7 +43,7 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Tensor:
     name = name or (str(source) if isinstance(source, Path) else "the image")
     content = _content(source, name)
     with _open(content, name) as image:
-        _check_size(image.width, image.height, name)
+        check_size(image.width, image.height, name)
         if image.mode == "F":
             raise ValueError(f"{name} holds floating-point values; convert it to 8 or 16 bits")
         try:
@@ -65,13 +66,23 @@ def check_image(image: Tensor | np.ndarray | Pillow.Image) -> Tensor:
         raise ValueError(f"an image in memory holds {image.dtype}; give uint8 values of 0 to 255")
     tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)).permute(2, 0, 1)
     expect(tensor, "3 H W", name="an image in memory")
-    _check_size(tensor.shape[2], tensor.shape[1], "an image in memory")
+    check_size(tensor.shape[2], tensor.shape[1], "an image in memory")
     return tensor
+
+
+def read_orientation(content: bytes) -> int:
+    """EXIF's orientation of an image, 1 to 8, that `read_image` obeys; 1 is upright. Raises ValueError as `read_image`."""
+    with _open(_content(content, "the image"), "the image") as image:
+        try:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception:  # EXIF that cannot be read says nothing about rotation
+            return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _content(source: Path | bytes, name: str) -> io.BytesIO:
     """The bytes of the file, read at once so that a file that changes meanwhile cannot mix two images."""
-    content = source if isinstance(source, bytes) else _read_file(source, name)
+    content = source if isinstance(source, bytes) else read_file(source, name)
     if not content:
         raise ValueError(f"{name} is empty (0 bytes); replace the file")
     if len(content) > MAX_BYTES:
@@ -79,8 +90,12 @@ def _content(source: Path | bytes, name: str) -> io.BytesIO:
     return io.BytesIO(content)
 
 
-def _read_file(path: Path, name: str) -> bytes:
-    """At most one byte more than MAX_BYTES; pipes and devices are refused, because they could keep us waiting for ever."""
+def read_file(path: Path, name: str | None = None) -> bytes:
+    """The bytes of a file, at most one more than MAX_BYTES. Raises ValueError where there are none to be had.
+
+    Pipes and devices are refused, because they could keep us waiting for ever.
+    """
+    name = name or str(path)
     try:
         kind = path.stat().st_mode
         if stat.S_ISREG(kind):
@@ -108,7 +123,8 @@ def _open(content: io.BytesIO, name: str) -> Pillow.Image:
             raise _damaged(name, error) from error
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def check_size(width: int, height: int, name: str) -> None:
+    """Raises ValueError for a size that `read_image` refuses."""
     if width * height > MAX_PIXELS:
         raise ValueError(f"{name} has {width}x{height} pixels; at most {MAX_PIXELS:,} are allowed: make it smaller")
     if min(width, height) < MIN_SIDE:
@@ -194,11 +210,16 @@ class Pixels:
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 (N,3,H,W) RGB -> float32 (N,3,H,W), laid out with channels last, which is what CPUs convolve fastest."""
-        values = images.to(torch.float32, memory_format=torch.channels_last)
+        values = images.to(torch.float32, memory_format=torch.channels_last, copy=True)
         if self.order == "BGR":
             values = values.flip(1)
-        mean = self._mean(values.shape[-2], values.shape[-1])
-        return ((values - mean) / torch.tensor(self.std).view(3, 1, 1)).contiguous(memory_format=torch.channels_last)
+        mean = self._mean(values.shape[-2], values.shape[-1]).to(values.device)
+        std = torch.tensor(self.std, device=values.device).view(3, 1, 1)
+        return values.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What of this is kept among the weights."""
+        return {} if self.mean_image is None else {MEAN_IMAGE: self.mean_image}
 
     def _mean(self, height: int, width: int) -> Tensor:
         if self.mean_image is None:
@@ -216,6 +237,11 @@ def channel_pixels(images: Tensor) -> Pixels:
     square = torch.stack([(part - mean.view(3, 1, 1)).square().sum((0, 2, 3)) for part in parts]).sum(0) / count
     std = square.sqrt().clamp(min=1.0)  # an image set of one colour must not divide by zero
     return Pixels(mean=tuple(round(value, 3) for value in mean.tolist()), std=tuple(round(v, 3) for v in std.tolist()))
+
+
+def mean_colour_pixels(images: Tensor) -> Pixels:
+    """The mean of each channel over uint8 (N,3,H,W), subtracted without scaling (VGG 2.1: "the mean RGB value")."""
+    return Pixels(mean=channel_pixels(images).mean)
 
 
 def mean_image_pixels(images: Tensor) -> Pixels:

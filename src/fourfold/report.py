@@ -10,7 +10,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # for types alone, so that importing this stays cheap
     from fourfold.catalog import ModelEntry
-    from fourfold.data.folder import Broken
+    from fourfold.data.listing import Broken
     from fourfold.evaluate.runner import Evaluation
     from fourfold.explain import Explanation, Layer
     from fourfold.training import Trained
@@ -72,6 +72,7 @@ def trained_record(result: Trained) -> Record:
     """What `train --json` prints; accuracies in per cent."""
     return {
         "run": str(result.folder),
+        "network": result.model,
         "images": result.images,
         "top1": round(result.top1, 3),
         "top5": round(result.top5, 3),
@@ -82,8 +83,8 @@ def trained_record(result: Trained) -> Record:
 
 def trained_table(result: Trained) -> Table:
     """One row: the run and its accuracy."""
-    table = _table("run", "images", "top-1", "top-5", caption=f"validation on {result.origin}")
-    table.add_row(str(result.folder), f"{result.images:,}", f"{result.top1:.2f} %", f"{result.top5:.2f} %")
+    table = _table("run", "network", "images", "top-1", "top-5", caption=f"validation on {result.origin}", right=2)
+    table.add_row(str(result.folder), result.model, f"{result.images:,}", f"{result.top1:.2f} %", f"{result.top5:.2f} %")
     return table
 
 
@@ -190,7 +191,7 @@ def one_line(text: str) -> str:
 
 
 def _broken_records(broken: Iterable[Broken]) -> list[Record]:
-    return [{"source": str(file.path), "error": file.error} for file in broken]
+    return [{"source": file.name, "error": file.error} for file in broken]
 
 
 def _layer_record(layer: Layer) -> Record:

@@ -1,48 +1,50 @@
-"""From a folder of images to a run folder that `load` opens: choose the data, fit a network, write what was learned.
-
-A run folder holds weights.safetensors and entry.json (which `load` reads), recipe.json and log.jsonl (for people),
-curves.png, and state.safetensors (to resume).
-"""
+"""From images and their classes to a run folder that `load` opens: prepare, fit, test, and write down what was learned."""
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from torch import nn
 
-from fourfold import plots
-from fourfold.catalog import ENTRY, MEAN_IMAGE, WEIGHTS
-from fourfold.data.examples import Examples
-from fourfold.data.folder import Broken, list_folder, load_examples
-from fourfold.data.loader import generator_for
-from fourfold.evaluate.metrics import top_k_hits
-from fourfold.evaluate.protocol import single_view
-from fourfold.files import write_text, write_whole
+from fourfold import runs
+from fourfold.catalog import ENTRY, ModelEntry, Network
+from fourfold.data.crops import Centre
+from fourfold.data.examples import decode
+from fourfold.data.listing import Broken, Listing
+from fourfold.data.loader import Loader, Rows, Source
+from fourfold.data.photos import Photos, survey
+from fourfold.data.splits import Splits
+from fourfold.files import write_text
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier
-from fourfold.networks import build
-from fourfold.train.checkpoint import STATE
-from fourfold.train.loop import LOG, Moment, fit
+from fourfold.parallel import ALONE, Group
+from fourfold.train import checkpoint
+from fourfold.train.journal import JOURNAL, Epoch
+from fourfold.train.loop import BEST, Settings, Watchers, fit
 from fourfold.train.recipe import Recipe
-from fourfold.weights import save_weights
+from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
+from fourfold.train.tracking import open_trackers
+from fourfold.weights import read_weights
 
-HELD_OUT = 0.1  # share of each class that is kept for validation when the data has no val/ or test/
-RECIPE, CURVES = "recipe.json", "curves.png"
+AT_ONCE = 32  # photos that go through a network together: 16 to 20 GB for VGG-16 at 224x224, and ResNet's share of a GPU
+WARM_UP, TRIAL = 2, 6  # mini-batches that are not timed, as memory is found and kernels chosen, and those that are
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
-    """Images to learn from and to check against, how the second were chosen, and the files that could not be read."""
+class Material:
+    """Images to learn from and to check against, how pixels are normalised, and the files that could not be read."""
 
-    train: Examples
-    val: Examples
-    origin: str
+    train: Source
+    val: Source
+    listed: Listing
+    pixels: Pixels
     broken: tuple[Broken, ...]
 
 
@@ -54,6 +56,7 @@ class Trained:
     """
 
     folder: Path
+    model: str
     top1: float
     top5: float
     images: int
@@ -61,129 +64,187 @@ class Trained:
     broken: tuple[Broken, ...]
 
 
-def load_data(folder: Path, size: int, *, seed: int, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Data:
-    """Read train/ and val/ (or test/) below a folder, or its class folders with a tenth of each held out.
+@dataclass(frozen=True)
+class Watching:
+    """Called while a run goes on: images read, mini-batches and epochs done, validation images asked
+    about, and what there is to say."""
 
-    Raises ValueError where there is one class only, or where the two parts do not have the same classes.
+    read: Callable[[int, int], None] = lambda _done, _all: None
+    training: Watchers = Watchers()  # noqa: RUF009 (frozen)
+    test: Callable[[int, int], None] = lambda _done, _all: None
+    say: Callable[[str], None] = lambda _line: None
+
+
+def prepare(
+    splits: Splits, network: Classifier, recipe: Recipe, start: Pixels | None, workers: int, watching: Watching
+) -> Material:
+    """Read the images as the recipe wants them: whole and in memory, or as photos that are cut while training runs.
+
+    start: how the weights want their pixels that training starts from; else the recipe measures the images.
     """
-    if not (folder / "train").is_dir():
-        examples, broken = load_examples(list_folder(folder), size, watch)
-        train, val = _hold_out(examples, folder, seed)
-        return Data(train, val, f"{HELD_OUT:.0%} of each class, held out", tuple(broken))
-    below = next((folder / name for name in ("val", "test") if (folder / name).is_dir()), None)
-    train, broken = load_examples(list_folder(folder / "train"), size, watch)
-    if below is None:
-        train, val = _hold_out(train, folder / "train", seed)
-        return Data(train, val, f"{HELD_OUT:.0%} of each class of train/, held out", tuple(broken))
-    _check_classes(train.classes)
-    val, broken_too = load_examples(list_folder(below), size, watch)
-    if val.classes != train.classes:
-        differ = sorted(set(val.classes) ^ set(train.classes))
-        raise ValueError(f"train/ and {below.name}/ differ in the classes {', '.join(differ)}; give both the same folders")
-    return Data(train, val, f"{below.name}/", (*broken, *broken_too))
+    size, train, val = network.input_size, splits.train, splits.val
+    total = len(train) + len(val)
+    first, second = (lambda done, _: watching.read(done, total)), (lambda done, _: watching.read(len(train) + done, total))
+    if recipe.crop is None:
+        images, broken = decode(train, size, first)
+        checked, more = decode(val, size, second)
+        return Material(images, checked, _without(val, more), start or recipe.pixels(images.images), (*broken, *more))
+    view = Centre(size)
+    kept, broken, sample = survey(train, view, size, first)
+    checks, more, _ = survey(val, view, size, second)
+    pixels = start or recipe.pixels(sample)
+    return Material(Photos(kept, recipe.crop, workers), Photos(checks, view, workers), checks, pixels, (*broken, *more))
+
+
+def images_within(
+    minutes: float, network: Classifier, recipe: Recipe, material: Material, settings: Settings, trial: int = TRIAL
+) -> int:
+    """How many images training sees in that time, found by timing `trial` mini-batches on a copy of the network."""
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"{minutes:g} minutes is not a length of training; choose more than 0")
+    copied = copy.deepcopy(network).to(memory_format=torch.channels_last).train()
+    rows = Rows(at_once=settings.at_once)
+    loader = Loader(material.train, recipe.batch_size, recipe.augment, settings.seed, network.input_size, rows=rows)
+    trainer = Trainer(AllScores(copied), material.pixels, recipe, optimiser_for(copied, recipe), settings.seed)
+    passes = itertools.chain.from_iterable(batches(loader.epoch(epoch)) for epoch in itertools.count())
+    began = time.monotonic()
+    for step, parts in enumerate(itertools.islice(passes, WARM_UP + trial)):
+        if step == WARM_UP:
+            began = time.monotonic()
+        trainer.step(parts, step, 0.0)
+    return max(1, int(minutes * 60 * trial / (time.monotonic() - began))) * recipe.batch_size
+
+
+def refuse_old(folder: Path) -> None:
+    """Raises ValueError where the folder holds a run already."""
+    if checkpoint.exists(folder) or (folder / ENTRY).exists():
+        raise ValueError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder")
+
+
+def begin(folder: Path, arguments: Mapping[str, object]) -> None:
+    """Make the run folder, with args.json. Raises ValueError where it holds a run already, or cannot be written."""
+    refuse_old(folder)
+    with runs.writing(folder, "choose another folder with --run"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / JOURNAL).unlink(missing_ok=True)  # of a run that was killed before it had a state
+        write_text(folder / runs.ARGS, json.dumps(arguments, indent=2) + "\n")
+
+
+def begun(folder: Path) -> dict[str, object]:
+    """The arguments of a run to go on with. Raises ValueError where there is none."""
+    try:
+        arguments = json.loads((folder / runs.ARGS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no run to resume; leave out --resume to start one") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder / runs.ARGS} cannot be read ({error}); restore it, or start another run") from error
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{folder / runs.ARGS} is not a run's arguments; restore it, or start another run")
+    with runs.writing(folder, "choose another folder with --run"):
+        for left in folder.glob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink()
+    return arguments
 
 
 def train_run(
-    name: str,
-    options: dict[str, object],
+    network: Classifier,
+    entry: ModelEntry,
     recipe: Recipe,
-    data: Data,
+    splits: Splits,
+    material: Material,
     folder: Path,
     *,
-    seed: int,
-    resume: bool = False,
-    watch: Callable[[Moment], None] = lambda _moment: None,
-    validate_every: int = 1,
-) -> Trained:
-    """Train the network called `name` into a run folder. Raises ValueError where the folder is in use; see `fit`."""
-    if ((folder / STATE).exists() or (folder / ENTRY).exists()) and not resume:
-        raise ValueError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder")
-    if resume and not (folder / STATE).exists():
-        raise ValueError(f"{folder} holds no run to resume; leave out --resume to start one")
-    if "classes" in options:
-        raise ValueError("the number of classes comes from the data; leave out the option classes")
-    network = build(name, **{**options, "classes": len(data.train.classes)})
-    pixels = recipe.pixels(data.train.images)
-    with _writing(folder, "choose another folder with --run"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".*.part"):  # by a process that was killed while it wrote
-            left.unlink()
-        if not resume or not (folder / RECIPE).exists():  # the recipe of a run stays, should `fit` refuse to resume it
-            write_text(folder / RECIPE, json.dumps(recipe.description(), indent=2) + "\n")
-    with _writing(folder, "make room, then go on with --resume"):
-        fit(network, pixels, recipe, data.train, data.val, folder, seed=seed, watch=watch, validate_every=validate_every)
-        top1, top5 = accuracies(network, pixels, data.val)
-        done = Trained(folder, top1, top5, len(data.val), data.origin, data.broken)
-        _write(done, name, options, recipe, network, pixels, data, seed)
+    settings: Settings,
+    start: str | None = None,
+    trackers: Sequence[str] = (),
+    watching: Watching = Watching(),
+    group: Group = ALONE,
+) -> Trained | None:
+    """Train into a run folder that `begin` has made; see `fit`. Processes other than the first only help with that."""
+    described = {**recipe.description(), "seed": settings.seed, "network": entry.network}
+    done = None
+    with runs.writing(folder, "make room, then go on with --resume"):
+        opened = None
+        if group.is_first:
+            write_text(folder / runs.RECIPE, json.dumps(recipe.description(), indent=2) + "\n")
+            opened = open_trackers(folder, trackers, run_name=folder.resolve().name, settings=described, say=watching.say)
+
+        def at_epoch(epoch: Epoch) -> None:
+            if opened is not None:
+                opened.epoch(epoch)
+            watching.training.epoch(epoch)
+
+        try:
+            fit(
+                network,
+                material.pixels,
+                recipe,
+                material.train,
+                material.val,
+                folder,
+                settings=settings,
+                watchers=replace(watching.training, epoch=at_epoch),
+                group=group,
+                initialise=start is None,
+            )
+            if group.is_first:
+                done = _finish(network, entry, recipe, splits, material, folder, settings, start, watching)
+        finally:
+            if opened is not None:
+                opened.pictures(runs.pictures(folder))
+                opened.close()
     return done
 
 
-def accuracies(network: nn.Module, pixels: Pixels, examples: Examples, batch_size: int = 256) -> tuple[float, float]:
-    """Top-1 and top-5 accuracy in per cent on images that have the network's own size."""
-    network.eval()
-    hits = [0, 0]
-    with torch.inference_mode():
-        for images, labels in zip(examples.images.split(batch_size), examples.labels.split(batch_size), strict=True):
-            scores = network(pixels(images))
-            hits = [have + top_k_hits(scores, labels, k) for have, k in zip(hits, (1, 5), strict=True)]
-    return 100 * hits[0] / len(examples), 100 * hits[1] / len(examples)
-
-
-@contextmanager
-def _writing(folder: Path, advice: str) -> Iterator[None]:
-    """Report a file that cannot be written as a ValueError."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"cannot write to {folder} ({getattr(error, 'strerror', None) or error}); {advice}") from error
-
-
-def _write(
-    done: Trained,
-    name: str,
-    options: dict[str, object],
-    recipe: Recipe,
+def _finish(
     network: Classifier,
-    pixels: Pixels,
-    data: Data,
-    seed: int,
-) -> None:
-    """The files that `load` reads, and the curve; entry.json last, so that a folder with one is whole."""
-    state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    if pixels.mean_image is not None:
-        state[MEAN_IMAGE] = pixels.mean_image
-    save_weights(done.folder / WEIGHTS, state)
-    lines = [json.loads(line) for line in (done.folder / LOG).read_text(encoding="utf-8").splitlines()]
-    write_whole(done.folder / CURVES, lambda path: plots.training_curves(lines, path))
-    record = {
-        "name": done.folder.resolve().name,
-        "network": name,
-        "options": {**options, "classes": len(data.train.classes)},
-        "classes": list(data.train.classes),
-        "pixels": {"mean": list(pixels.mean), "std": list(pixels.std), "order": pixels.order},
-        "licence": "yours",
-        "recipe": f"{recipe.source}: {recipe.steps:,} mini-batches of {recipe.batch_size}, seed {seed}",
-        "protocol": str(single_view(network.input_size)),
-        "accuracy": {
-            "top1": round(done.top1, 3),
-            "top5": round(done.top5, 3),
-            "images": done.images,
-            "on": done.origin,
-        },
-        "deviations": [*network.deviations, *recipe.deviations],
-        "megabytes": round((done.folder / WEIGHTS).stat().st_size / 1e6, 2),
-    }
-    write_text(done.folder / ENTRY, json.dumps(record, indent=2) + "\n")
+    entry: ModelEntry,
+    recipe: Recipe,
+    splits: Splits,
+    material: Material,
+    folder: Path,
+    settings: Settings,
+    start: str | None,
+    watching: Watching,
+) -> Trained:
+    """Test the weights that are kept, and write what `load` reads and what people look at."""
+    state = read_weights(folder / BEST)
+    network.load_state_dict({name: state[name] for name in network.state_dict()})
+    network.to("cpu").eval()
+    kept = Network(network, material.pixels, material.train.classes, entry)
+    tested = runs.answers(kept, material.listed, watching.test)
+    runs.write_pictures(folder, kept, material.listed, tested)
+    came = f", starting from {start}" if start else ""
+    runs.write_entry(
+        folder, kept, recipe, tested, seed=settings.seed, origin=splits.origin, start=came, is_best=settings.keeps_best
+    )
+    name = entry.network
+    return Trained(folder, name, tested.top1, tested.top5, tested.images, splits.origin, material.broken)
 
 
-def _hold_out(examples: Examples, folder: Path, seed: int) -> tuple[Examples, Examples]:
-    _check_classes(examples.classes)
-    train, val = examples.hold_out(HELD_OUT, generator_for(seed, "hold out"))
-    if not len(val):
-        raise ValueError(f"{folder} has one image of each class; training needs at least two")
-    return train, val
+def start_from(network: Classifier, weights: Network) -> list[str]:
+    """Copy every tensor that has the same name and shape; the names of those that have not, which stay as they are.
+
+    Raises ValueError where nothing but such remain: those are another network's weights.
+    """
+    ours, theirs = network.state_dict(), weights.classifier.state_dict()
+    fitting = [name for name, value in ours.items() if name in theirs and theirs[name].shape == value.shape]
+    left = [name for name in ours if name not in fitting]
+    if not any(name.startswith("trunk.") and name.endswith("weight") for name in fitting):
+        held = f"{weights.entry.name} holds {weights.entry.network}"
+        raise ValueError(f"{held}, which has no layer in common with the network asked for; start from other weights")
+    for name in fitting:
+        ours[name].copy_(theirs[name])
+    return left
 
 
-def _check_classes(classes: Sequence[str]) -> None:
-    if len(classes) < 2:
-        raise ValueError(f"there is one class only, {classes[0]!r}; give a folder for each of two classes or more")
+def class_weights(labels: Sequence[int], classes: int) -> tuple[float, ...]:
+    """The rarer a class, the more each of its images counts: all classes count alike, and an image counts one on average."""
+    counts = torch.tensor(labels).bincount(minlength=classes).double()
+    return tuple((len(labels) / (classes * counts)).tolist())
+
+
+def _without(listing: Listing, broken: Sequence[Broken]) -> Listing:
+    names = {item.name for item in broken}
+    kept = [index for index, item in enumerate(listing.items) if item.name not in names]
+    return Listing(tuple(listing.items[i] for i in kept), tuple(listing.labels[i] for i in kept), listing.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from fourfold import catalog, draw, heat
 from fourfold.catalog import DEFAULT, Network
-from fourfold.data.folder import Broken, list_folder
+from fourfold.data.folder import list_folder
 from fourfold.evaluate import runner
 from fourfold.evaluate.protocol import Protocol, single_view
 from fourfold.explain import Explanation
 from fourfold.explain import explain as explain_network
 from fourfold.heat import Heat
-from fourfold.networks import ALIASES, NETWORKS, build, closest
-from fourfold.papers import RECIPES
+from fourfold.jobs import Arguments, run_training
+from fourfold.networks import ALIASES, NETWORKS, build
+from fourfold.parallel import joined
 from fourfold.sources import Failure, Source, find, read, read_each
-from fourfold.train.loop import Moment
-from fourfold.training import Trained, load_data, train_run
+from fourfold.training import Trained, Watching
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -191,46 +191,70 @@ def evaluate(
 
 
 def train(
-    data: str | Path,
-    model: str = "resnet20",
+    data: str | Path | None = None,
+    model: str | None = None,
     *,
     run: str | Path,
-    recipe: str = "resnet-cifar",
+    recipe: str | None = None,
+    start: str | None = None,
+    options: Mapping[str, object] | None = None,
     epochs: float | None = None,
+    images: int | None = None,
+    minutes: float | None = None,
     batch_size: int | None = None,
-    seed: int = 0,
+    rate: float | None = None,
+    at_once: int | None = None,
+    balance: bool | None = None,
+    seed: int | None = None,
+    validate_every: int | None = None,
+    trackers: Sequence[str] | None = None,
+    workers: int = 2,
+    device: str | None = None,
     resume: bool = False,
-    options: dict[str, object] | None = None,
-    read: Callable[[int, int], None] = lambda _done, _all: None,
-    leave_out: Callable[[Broken], None] = lambda _broken: None,
-    watch: Callable[[Moment], None] = lambda _moment: None,
-    validate_every: int = 1,
-) -> Trained:
-    """Train a network on a folder of class folders into the folder `run`, which `load` opens afterwards.
+    watching: Watching = Watching(),  # noqa: B008 (frozen)
+) -> Trained | None:
+    """Train a network on labelled images into the folder `run`, which `load` opens afterwards.
 
-    Without `epochs` training lasts as many as the paper's. `read` sees how many images are read, `leave_out` each file
-    that cannot be, `watch` each mini-batch. Raises ValueError for data, names or numbers that will not do;
-    KeyboardInterrupt once Ctrl-C has been answered, with everything saved for `resume`.
+    data: what `find_data` takes: class folders, a CSV or JSONL list, CIFAR archives, shards. What is not given is chosen
+    from the data, and `watching.say` is told why; epochs, images seen or minutes stretch the recipe's schedule. `start`
+    names weights to begin with. `resume` goes on with the run in `run`, whose arguments it has kept. Under torchrun every
+    process calls this, and all but the first get None.
+    Raises ValueError for data, names or numbers that will not do; KeyboardInterrupt once Ctrl-C has been answered, with
+    everything saved for `resume`.
     """
-    if recipe not in RECIPES:
-        raise ValueError(f"no recipe {recipe!r}{closest(recipe, RECIPES)}; recipes are {', '.join(RECIPES)}")
-    with torch.device("meta"):
-        size = build(model, **(options or {})).input_size
-    images = load_data(Path(data), size, seed=seed, watch=read)
-    for broken in images.broken:
-        leave_out(broken)
-    fitted = RECIPES[recipe].fitted(len(images.train), epochs=epochs, batch_size=batch_size)
-    return train_run(
-        model,
-        options or {},
-        fitted,
-        images,
-        Path(run),
+    given = Arguments(
+        data=None if data is None else str(data),
+        model=model,
+        recipe=recipe,
+        start=start,
+        options=dict(options or {}),
+        epochs=epochs,
+        images=images,
+        minutes=minutes,
+        batch_size=batch_size,
+        rate=rate,
+        at_once=at_once,
+        balance=balance,
         seed=seed,
-        resume=resume,
-        watch=watch,
         validate_every=validate_every,
+        trackers=None if trackers is None else tuple(trackers),
     )
+    return train_as(given, run, workers=workers, device=device, resume=resume, watching=watching)
+
+
+def train_as(
+    arguments: Arguments,
+    run: str | Path,
+    *,
+    workers: int = 2,
+    device: str | None = None,
+    resume: bool = False,
+    watching: Watching = Watching(),  # noqa: B008 (frozen)
+) -> Trained | None:
+    """`train` with its arguments as one value."""
+    with joined(device) as group:
+        watching = watching if group.is_first else Watching()
+        return run_training(arguments, Path(run), workers=workers, resume=resume, watching=watching, group=group)
 
 
 def class_heat(model: str | Path | Model, source: Source, label: str | None = None) -> Heat:

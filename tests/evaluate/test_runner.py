@@ -98,7 +98,7 @@ def test_a_broken_image_is_named_and_not_counted(tmp_path: Path, broken: str) ->
     result = measure(tmp_path)
 
     assert (result.images, result.top1) == (3, pytest.approx(200 / 3))
-    assert [error.path for error in result.broken] == [tmp_path / "b" / broken]
+    assert [error.name for error in result.broken] == [str(tmp_path / "b" / broken)]
     assert "not an image" in result.broken[0].error
 
 

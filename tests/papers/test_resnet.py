@@ -1,16 +1,21 @@
-"""The recipe of ResNet 4.2 as the paper prints it."""
+"""The recipes of ResNet 3.4 and 4.2 as the paper prints them."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import pytest
 import torch
 
-from fourfold.papers.resnet import CIFAR, CIFAR_COSINE
+from fourfold.data.dice import dice_for
+from fourfold.papers.resnet import CIFAR, CIFAR_110, CIFAR_COSINE, RESNET
+from fourfold.train.initialise import He
 from fourfold.train.recipe import Recipe
+from fourfold.train.schedule import Progress
 
 
 def rates(recipe: Recipe) -> list[float]:
-    return [recipe.rate(step, recipe.steps) for step in range(recipe.steps)]
+    return [recipe.rate(Progress(step, recipe.steps)) for step in range(recipe.steps)]
 
 
 def test_the_rate_is_a_tenth_until_32k_a_hundredth_until_48k_a_thousandth_until_64k() -> None:
@@ -55,9 +60,9 @@ def test_views_are_crops_of_the_image_padded_by_four_zeros_and_their_mirror_imag
     crops = [canvas[:, top : top + 32, left : left + 32] for top in range(9) for left in range(9)]
     allowed = {view.numpy().tobytes() for crop in crops for view in (crop, crop.flip(2))}
 
-    views, generator = image.repeat(600, 1, 1, 1), torch.Generator().manual_seed(0)
+    views, dice = image.repeat(600, 1, 1, 1), dice_for(600, 0)
     for step in CIFAR.augment:
-        views = step(views, generator)
+        views = step(views, dice)
 
     seen = {view.numpy().tobytes() for view in views}
     assert len(allowed) == 162
@@ -79,3 +84,38 @@ def test_the_cosine_recipe_warms_up_to_a_tenth_and_ends_at_zero() -> None:
     assert max(curve) == pytest.approx(0.1)
     assert curve.index(max(curve)) == pytest.approx(0.05 * 24_000, abs=1)
     assert curve[-1] == pytest.approx(0, abs=1e-12)  # rounding of cos
+
+
+def test_110_layers_begin_at_a_hundredth_until_the_training_error_is_below_80_per_cent() -> None:
+    def rate(step: int, *train_errors: float) -> float:
+        return CIFAR_110.rate(Progress(step, 64_000, train_errors))
+
+    assert [rate(0), rate(389), rate(390, 0.85), rate(780, 0.85, 0.8)] == [0.01] * 4
+    assert [rate(390, 0.79), rate(780, 0.85, 0.7), rate(31_999, 0.85, 0.7)] == [0.1] * 3
+    assert [rate(32_000, 0.7), rate(48_000, 0.7)] == pytest.approx([0.01, 0.001], rel=1e-12)
+    same = {f.name for f in dataclasses.fields(CIFAR) if getattr(CIFAR, f.name) == getattr(CIFAR_110, f.name)}
+    assert {f.name for f in dataclasses.fields(CIFAR)} - same == {"source", "rate"}
+
+
+def test_imagenet_trains_for_600_000_mini_batches_of_256() -> None:
+    assert (RESNET.batch_size, RESNET.steps, RESNET.momentum, RESNET.weight_decay) == (256, 600_000, 0.9, 1e-4)
+    assert RESNET.epochs == pytest.approx(120, abs=0.2)
+    assert RESNET.initialise == He()
+    assert RESNET.pixels is CIFAR.pixels
+    assert [type(step).__name__ for step in RESNET.augment] == ["Flip", "ColourShift"]
+    assert "3.4" in RESNET.source
+
+
+def test_imagenets_rate_falls_by_ten_where_the_error_stands_still() -> None:
+    curve = [RESNET.rate(Progress(0, 600_000, val_errors=(0.4,) * count)) for count in range(121)]
+
+    assert sorted({round(rate, 9) for rate in curve}) == [0.001, 0.01, 0.1]
+    assert curve[0] == 0.1
+
+
+def test_imagenets_shorter_side_is_drawn_from_256_to_480() -> None:
+    crop = RESNET.crop
+    assert crop is not None
+    sides = {round(crop(20_000, 10_000, (number / 1000, 0.2, 0.7)).width, 6) for number in range(1000)}
+
+    assert sides == {round(224 * 10_000 / scale, 6) for scale in range(256, 481)}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fourfold.models.resnet import cifar_resnet
 from fourfold.models.vgg import vgg
-from fourfold.train.initialise import Gaussian, Glorot, He, Initialise, from_shallower
+from fourfold.networks import build
+from fourfold.train.initialise import Gaussian, Glorot, He, Initialise, Xavier, from_shallower
 
 SIGMAS = 5  # the seed is fixed; of correct draws one in a million lies further from the mean
 
@@ -80,7 +83,7 @@ def test_biases_are_zero_and_batch_norms_do_nothing(initialise: Initialise) -> N
     assert all(bias.eq(0).all() for bias in biases)
 
 
-@pytest.mark.parametrize("initialise", [Gaussian(0.1), Glorot(), He()], ids=["gaussian", "glorot", "he"])
+@pytest.mark.parametrize("initialise", [Gaussian(0.1), Glorot(), He(), Xavier()], ids=["gaussian", "glorot", "he", "xavier"])
 def test_draws_come_from_the_generator_given_and_no_other(initialise: Initialise) -> None:
     states: list[list[Tensor]] = []
     for seed in (1, 1, 2):
@@ -160,3 +163,97 @@ def test_other_classes_another_width_and_other_kernels_are_refused() -> None:
         from_shallower(narrow("D", width=0.125), narrow("A"))
     with pytest.raises(ValueError, match=r"trunk\.conv1_1\.weight of the shallower network has no layer"):
         from_shallower(narrow("B-shallow"), narrow("A"))
+
+
+NETWORKS: list[tuple[str, dict[str, object]]] = [
+    *((f"vgg-{letter}", {"width": 0.25, "input_size": 64, "classes": 7}) for letter in "abcde"),
+    ("googlenet", {"width": 0.5, "classes": 7}),
+    ("resnet20", {}),
+    ("alexnet", {"width": 0.125, "classes": 7}),
+]
+EACH_NETWORK = pytest.mark.parametrize(("name", "options"), NETWORKS, ids=[name for name, _ in NETWORKS])
+
+
+def weighted(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+
+
+def fans(layer: nn.Conv2d | nn.Linear) -> tuple[int, int]:
+    """Inputs that an output reads and outputs that read an input, counted from the layer's own description."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    window = layer.kernel_size[0] * layer.kernel_size[1]
+    return layer.in_channels // layer.groups * window, layer.out_channels * window
+
+
+@EACH_NETWORK
+@pytest.mark.parametrize(
+    ("initialise", "variance"),
+    [
+        (Gaussian(0.1), lambda _inputs, _outputs: 1e-2),
+        (Glorot(), lambda inputs, outputs: 2 / (inputs + outputs)),
+        (He(), lambda inputs, _outputs: 2 / inputs),
+        (Xavier(), lambda inputs, _outputs: 1 / inputs),
+    ],
+    ids=["gaussian", "glorot", "he", "xavier"],
+)
+def test_every_layer_of_a_network_has_the_variance_of_the_rule(
+    name: str, options: dict[str, object], initialise: Initialise, variance: Callable[[int, int], float]
+) -> None:
+    network = spoilt(build(name, **options))
+    initialise(network, generator(3))
+
+    found = weighted(network)
+    assert len(found) > 7
+    for layer_name, layer in found.items():
+        scaled = layer.weight.detach().double().flatten() / variance(*fans(layer)) ** 0.5
+        assert abs(float(scaled.mean())) < SIGMAS / scaled.numel() ** 0.5, layer_name
+        assert abs(float(scaled.square().mean()) - 1) < SIGMAS * (2 / scaled.numel()) ** 0.5, layer_name  # Var(z^2) = 2
+
+
+def test_caffes_xavier_is_uniform_up_to_the_root_of_three_by_fan_in() -> None:
+    network = spoilt(layers())
+    Xavier()(network, generator())
+
+    for layer, inputs in zip(weighted(network).values(), (150, 40, 300, 70), strict=True):
+        scaled = layer.weight.detach().double() / (3 / inputs) ** 0.5
+        assert float(scaled.abs().max()) <= 1
+        assert float(scaled.abs().max()) > 0.99
+        deviation = (1 / 9 - 1 / 25) ** 0.5  # of the fourth power, whose mean is 1/5
+        assert abs(float(scaled.pow(4).mean()) - 1 / 5) < SIGMAS * deviation / scaled.numel() ** 0.5
+
+
+def test_googlenets_biases_are_a_fifth_but_for_the_three_classifiers() -> None:
+    network = spoilt(build("googlenet", width=0.25, classes=5))
+    Xavier(bias=0.2)(network, generator())
+
+    zero = {name for name, layer in weighted(network).items() if layer.bias is not None and not layer.bias.any()}
+    rest = [layer.bias for name, layer in weighted(network).items() if name not in zero]
+
+    assert zero == {"head.fc.fc", *(f"auxiliaries.inception_{at}.head.fc.fc2" for at in ("4a", "4d"))}
+    assert len(rest) == 3 + 9 * 6 + 2 * 2  # stem, nine modules of six, and in each auxiliary head a convolution and fc1
+    assert all(bias is not None and torch.equal(bias, torch.full_like(bias, 0.2)) for bias in rest)
+
+
+@pytest.mark.parametrize(
+    ("network", "ones"),
+    [
+        ("alexnet", {"conv2", "conv4", "conv5", "fc6", "fc7"}),  # AlexNet 5: second, fourth, fifth, hidden fc
+        ("zf5-spp", {"conv2", "conv4", "conv5", "fc6", "fc7"}),
+        ("vgg-a", {"fc6", "fc7"}),
+        ("resnet20", set()),
+    ],
+)
+def test_biases_of_one_are_those_of_the_layers_named(network: str, ones: set[str]) -> None:
+    options: dict[str, object] = {} if network == "resnet20" else {"width": 0.125}
+    built = spoilt(build(network, **options))
+    Gaussian(0.01, ones=("conv2", "conv4", "conv5", "fc6", "fc7"))(built, generator())
+
+    biases = {name.split(".")[-1]: layer.bias for name, layer in weighted(built).items() if layer.bias is not None}
+
+    assert {name for name, bias in biases.items() if bias.eq(1).all()} == ones
+    assert all(bias.eq(0).all() for name, bias in biases.items() if name not in ones)
+    plain = build(network, **options)
+    Gaussian(0.01)(plain, generator())
+    both = zip(weighted(built).values(), weighted(plain).values(), strict=True)
+    assert all(torch.equal(one.weight, other.weight) for one, other in both)

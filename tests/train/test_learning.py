@@ -13,7 +13,7 @@ from fourfold.images import Pixels, channel_pixels
 from fourfold.models.base import Classifier
 from fourfold.models.resnet import cifar_resnet
 from fourfold.train.initialise import He
-from fourfold.train.loop import error_rate, fit
+from fourfold.train.loop import Settings, fit, validate
 from fourfold.train.recipe import Recipe
 from fourfold.train.schedule import Steps
 
@@ -33,8 +33,12 @@ def coloured_shapes(count: int, seed: int) -> Examples:
 def fit_shapes(train: Examples, folder: Path) -> tuple[Classifier, Pixels]:
     network, pixels = cifar_resnet(8, 4, width=0.5), channel_pixels(train.images)
     recipe = Recipe("made", 96, 16, 60, Steps(0.1, (0.7,)), He(), (PadCrop(2), Flip()), channel_pixels, 0.9, 1e-4)
-    fit(network, pixels, recipe, train, None, folder, seed=0)
+    fit(network, pixels, recipe, train, None, folder, settings=Settings(seed=0))
     return network, pixels
+
+
+def error_rate(network: Classifier, pixels: Pixels, examples: Examples) -> float:
+    return validate(network, pixels, examples, 16)[1]
 
 
 def test_what_can_be_learned_is_fitted_without_an_error(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourfold.data.augment import Flip, PadCrop
+from fourfold.data.crops import ScaleCrop
+from fourfold.data.sizes import Alternate
 from fourfold.images import channel_pixels
 from fourfold.train.initialise import He
-from fourfold.train.recipe import Recipe
+from fourfold.train.recipe import Budget, Recipe
 from fourfold.train.schedule import Steps
 
 PAPER = Recipe(
@@ -67,19 +69,29 @@ def test_images_that_do_not_fill_four_batches_get_batches_of_a_quarter() -> None
 
 
 def test_epochs_and_batch_can_be_chosen() -> None:
-    fitted = PAPER.fitted(1000, epochs=2.5, batch_size=30)
+    fitted = PAPER.fitted(1000, budget=Budget(epochs=2.5), batch_size=30)
 
     assert (fitted.batch_size, fitted.steps) == (30, 82)  # 2.5 epochs of 33 whole batches, 82.5 to the even number
-    assert PAPER.fitted(1000, epochs=0.001).steps == 1
-    assert PAPER.fitted(3, epochs=1).batch_size == 1
+    assert PAPER.fitted(1000, budget=Budget(epochs=0.001)).steps == 1
+    assert PAPER.fitted(3, budget=Budget(epochs=1)).batch_size == 1
 
 
 def test_nothing_else_of_a_recipe_changes() -> None:
-    changed = {
-        field.name
-        for field in dataclasses.fields(PAPER)
-        if getattr(PAPER.fitted(90, epochs=3), field.name) != getattr(PAPER, field.name)
-    }
+    modern = dataclasses.replace(
+        PAPER,
+        nesterov=True,
+        crop=ScaleCrop(256, 480),
+        sizes=Alternate(),
+        decays_all=False,
+        label_smoothing=0.1,
+        mixup=0.2,
+        average=0.999,
+        patience=7,
+        starts_from="another recipe",
+    )
+    fitted = modern.fitted(90, budget=Budget(epochs=3))
+    names = [field.name for field in dataclasses.fields(PAPER)]
+    changed = {name for name in names if getattr(fitted, name) != getattr(modern, name)}
 
     assert changed == {"batch_size", "steps", "deviations"}
 
@@ -93,12 +105,40 @@ def test_a_batch_that_cannot_be_filled_is_refused(batch: int) -> None:
 @pytest.mark.parametrize("epochs", [0, -2.0, math.nan, math.inf])
 def test_a_length_that_is_none_is_refused(epochs: float) -> None:
     with pytest.raises(ValueError, match="epochs is not a length of training; choose more than 0"):
-        PAPER.fitted(90, epochs=epochs)
+        Budget(epochs=epochs)
+
+
+@pytest.mark.parametrize("images", [0, -5])
+def test_a_number_of_images_that_is_none_is_refused(images: int) -> None:
+    with pytest.raises(ValueError, match=f"{images} images is not a length of training; choose 1 or more"):
+        Budget(images=images)
+
+
+def test_a_budget_in_two_units_is_refused() -> None:
+    with pytest.raises(ValueError, match="in epochs or in images, not both"):
+        Budget(epochs=1, images=100)
+
+
+def test_a_budget_of_images_is_so_many_whatever_an_epoch_has() -> None:
+    assert PAPER.fitted(1000, budget=Budget(images=12_345)).steps == 123  # batches of 100
+    assert PAPER.fitted(450, budget=Budget(images=12_345)).steps == 123
+    assert PAPER.fitted(450, budget=Budget(images=12_345), batch_size=30).steps == 412  # 411.5 to the even number
+    assert PAPER.fitted(450, budget=Budget(images=1)).steps == 1
+
+
+def test_no_budget_is_as_long_as_the_paper() -> None:
+    assert Budget().steps(450, 100) is None
+    assert PAPER.fitted(450, budget=Budget()) == PAPER.fitted(450)
+
+
+def test_a_budget_of_the_papers_own_length_is_no_deviation() -> None:
+    assert PAPER.fitted(1000, budget=Budget(epochs=40)) == PAPER
+    assert PAPER.fitted(1000, budget=Budget(images=40_000)) == PAPER
 
 
 @given(st.integers(1, 5000), st.floats(0.01, 50))
 def test_a_fitted_recipe_trains_the_epochs_asked_for(images: int, epochs: float) -> None:
-    fitted = PAPER.fitted(images, epochs=epochs)
+    fitted = PAPER.fitted(images, budget=Budget(epochs=epochs))
     batches = images // fitted.batch_size
 
     assert 1 <= fitted.batch_size <= min(100, images)
@@ -121,5 +161,22 @@ def test_the_description_can_be_read_by_people_and_by_json() -> None:
         "momentum": 0.9,
         "weight_decay": 1e-4,
         "nesterov": False,
+        "crop": None,
+        "sizes": "own_size",
+        "decays_all": True,
+        "label_smoothing": 0.0,
+        "mixup": 0.0,
+        "average": 0.0,
+        "patience": None,
+        "starts_from": "",
         "deviations": ["one already"],
     }
+
+
+def test_values_in_the_description_are_written_as_python_writes_them() -> None:
+    crops = dataclasses.replace(PAPER, crop=ScaleCrop(256, 480), sizes=Alternate(0.75), patience=3)
+    description = json.loads(json.dumps(crops.description()))
+
+    assert description["crop"] == "ScaleCrop(low=256, high=480)"
+    assert description["sizes"] == "Alternate(other=0.75)"
+    assert description["patience"] == 3

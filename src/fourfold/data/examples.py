@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from fourfold.data.listing import Broken, Listing, read_in_order
+from fourfold.images import centre_view
 from fourfold.shapes import expect
+
+MEMORY_LIMIT = 8 * 2**30  # bytes of decoded images that a run may hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +48,30 @@ class Examples:
         keep = torch.ones(len(self), dtype=torch.bool)
         keep[indices] = False
         return self.take(keep.nonzero().flatten()), self.take(indices)
+
+
+def decode(
+    listing: Listing, size: int, watch: Callable[[int, int], None] = lambda _done, _all: None
+) -> tuple[Examples, list[Broken]]:
+    """Decode a listing to the size x size pixels of the single view, and say which files were left out.
+
+    Raises ValueError when the images would not fit MEMORY_LIMIT, or when a class keeps no image.
+    """
+    needed = len(listing) * 3 * size * size
+    if needed > MEMORY_LIMIT:
+        limit = MEMORY_LIMIT // (3 * size * size)
+        raise ValueError(f"{len(listing):,} images of {size}x{size} do not fit into memory; train on at most {limit:,}")
+    images = torch.empty(len(listing), 3, size, size, dtype=torch.uint8)
+    kept, broken = [], []
+    for index, image in enumerate(read_in_order(listing.items)):
+        if isinstance(image, Broken):
+            broken.append(image)
+        else:
+            images[len(kept)] = centre_view(image, size)
+            kept.append(index)
+        watch(index + 1, len(listing))
+    labels = torch.tensor([listing.labels[index] for index in kept], dtype=torch.int64)
+    for label, name in enumerate(listing.classes):
+        if not (labels == label).any():
+            raise ValueError(f"no image of class {name!r} can be read; replace its files or remove the class")
+    return Examples(images[: len(kept)], labels, listing.classes), broken

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fourfold.catalog import Network
-from fourfold.data.folder import Broken, Listing, read_in_order
+from fourfold.data.listing import Broken, Listing, read_in_order
 from fourfold.evaluate.metrics import Interval, top_k_hits, wilson
 from fourfold.evaluate.protocol import Protocol
 
@@ -47,8 +47,7 @@ def evaluate(
     broken: list[Broken] = []
     first = best = count = 0
     truth = [index_of[listing.classes[label].lower()] for label in listing.labels]
-    for images, labels in _batches(listing, truth, broken):
-        posteriors = protocol(network, images)
+    for _, labels, posteriors in predictions(network, protocol, listing, truth, broken):
         first += top_k_hits(posteriors, labels, 1)
         best += top_k_hits(posteriors, labels, 5)
         count += len(labels)
@@ -67,10 +66,21 @@ def evaluate(
     )
 
 
+def predictions(
+    network: Network, protocol: Protocol, listing: Listing, truth: Sequence[int], broken: list[Broken]
+) -> Iterator[tuple[list[Tensor], Tensor, Tensor]]:
+    """Batches of (images, labels (n,), posteriors (n,K)), in order; items that cannot be read are added to `broken`.
+
+    truth: the label of each item among the network's classes.
+    """
+    for images, labels in _batches(listing, truth, broken):
+        yield images, labels, protocol(network, images)
+
+
 def _batches(listing: Listing, truth: Sequence[int], broken: list[Broken]) -> Iterator[tuple[list[Tensor], Tensor]]:
     images: list[Tensor] = []
     labels: list[int] = []
-    for index, image in enumerate(read_in_order(listing.paths)):
+    for index, image in enumerate(read_in_order(listing.items)):
         if isinstance(image, Broken):
             broken.append(image)
         else:

@@ -107,8 +107,14 @@ def cifar_resnet(
     sge_groups: int = 0,
     levels: Sequence[int] = (),
     width: float = 1.0,
+    input_size: int = 32,
 ) -> Classifier:
-    """ResNet or plain net of 6n+2 layers for 32x32 images (ResNet 4.2). Raises ValueError for another depth."""
+    """ResNet or plain net of 6n+2 layers for 32x32 images (ResNet 4.2), or for larger ones, which its mean takes as well.
+
+    Raises ValueError for another depth, or an input size that its two strides of 2 do not divide.
+    """
+    if input_size < 8 or input_size % 4:
+        raise ValueError(f"input size {input_size} cannot be; choose a multiple of 4, at least 8")
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"no CIFAR ResNet of {depth} layers; depths are 6n+2: 20, 32, 44, 56, 110, 1202")
     channels = widen(CIFAR_WIDTHS[0], width)
@@ -125,7 +131,10 @@ def cifar_resnet(
             layers[f"conv{stage}_{number}"] = _block(branch, channels, outputs, stride, plain, shortcut, sge_groups)
             channels = outputs
     deviations = _deviations("1x1", sge_groups, levels, width)
-    return Classifier(sequential(layers), _head(channels, classes, 8, levels), input_size=32, deviations=deviations)
+    if input_size != 32:
+        deviations.append(f"images of {input_size}x{input_size} pixels, not 32x32")
+    head = _head(channels, classes, input_size // 4, levels)
+    return Classifier(sequential(layers), head, input_size=input_size, deviations=deviations)
 
 
 def _basic(inputs: int, outputs: int, stride: int) -> dict[str, nn.Module]:

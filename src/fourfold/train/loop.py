@@ -2,158 +2,250 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fourfold.data.examples import Examples
-from fourfold.data.loader import Loader, generator_for
-from fourfold.files import write_text
+from fourfold.data.dice import generator_for
+from fourfold.data.loader import Loader, Rows, Source, in_turn
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier
-from fourfold.train import checkpoint
+from fourfold.parallel import ALONE, Group
+from fourfold.train import checkpoint, journal
+from fourfold.train.average import Average
+from fourfold.train.checkpoint import Point, Running
 from fourfold.train.interrupt import interruptions
+from fourfold.train.journal import Epoch
 from fourfold.train.recipe import Recipe
+from fourfold.train.schedule import Progress
+from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
+from fourfold.weights import save_weights
 
-LOG = "log.jsonl"
-AUXILIARY_WEIGHT = 0.3  # GoogLeNet 5
+BEST, LAST = "weights.safetensors", "last.safetensors"
 SAVE_EVERY = 120.0  # seconds between checkpoints
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One mini-batch of training, as `watch` sees it; errors are shares of 1."""
+    """One mini-batch of training, as `watch` sees it; errors are shares of 1, `best` the lowest on validation so far."""
 
     step: int
     steps: int
     rate: float
     loss: float
     error: float
+    best: float | None = None
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of log.jsonl. `train` is the running error under augmentation, `val` that on the validation images."""
+class Settings:
+    """How a run is made, beside its recipe.
 
-    epoch: int
-    step: int
-    rate: float
-    train_loss: float
-    train_error: float
-    val_error: float | None
-    seconds: float
+    keeps_best: whether weights.safetensors are those of the best validation (else the last: one must not choose by a test).
+    at_once: images that go through the network together; gradients are summed up to the recipe's batch.
+    class_weights: one for each class, or empty.
+    """
+
+    seed: int
+    validate_every: int = 1
+    keeps_best: bool = True
+    at_once: int | None = None
+    class_weights: tuple[float, ...] = ()
+    save_every: float = SAVE_EVERY
+
+    def __post_init__(self) -> None:
+        if self.validate_every < 1:
+            raise ValueError(f"validation every {self.validate_every} epochs cannot be; choose 1 or more")
+        if self.at_once is not None and self.at_once < 1:
+            raise ValueError(f"{self.at_once} images at once cannot be; choose 1 or more")
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Called by rank 0: `step` after each mini-batch, `epoch` after each pass."""
+
+    step: Callable[[Moment], None] = lambda _moment: None
+    epoch: Callable[[Epoch], None] = lambda _epoch: None
+
+
+@dataclass
+class _Run:
+    """A run while it is going: where it stands changes, all else stays."""
+
+    network: Classifier
+    trainer: Trainer
+    loader: Loader
+    val: Source | None
+    folder: Path
+    settings: Settings
+    point: Point
+    average: Average | None
+    watchers: Watchers
+    saved: float = field(default_factory=time.monotonic)
 
 
 def fit(
     network: Classifier,
     pixels: Pixels,
     recipe: Recipe,
-    train: Examples,
-    val: Examples | None,
+    train: Source,
+    val: Source | None,
     folder: Path,
     *,
-    seed: int,
-    watch: Callable[[Moment], None] = lambda _moment: None,
-    validate_every: int = 1,
-) -> None:
-    """Train `network` in place, keeping state.safetensors and log.jsonl in `folder`; goes on where that folder stopped.
+    settings: Settings,
+    watchers: Watchers = Watchers(),
+    group: Group = ALONE,
+    initialise: bool = True,
+) -> Point:
+    """Train `network` in place under `folder`; goes on where that folder stopped, bit for bit. Where it stands at the end.
 
-    A checkpoint is written every two minutes, at the end, and when SIGINT or SIGTERM asks to stop; then the step at hand
-    is finished and KeyboardInterrupt is raised. Raises ValueError when the folder holds another run, and when the loss
-    stops being a number (the last checkpoint stays as it was).
+    The folder keeps state.safetensors (written every two minutes, at the end, and on SIGINT or SIGTERM, after which
+    KeyboardInterrupt is raised), metrics.csv, and the best and the last weights; the network ends with the last.
+    `initialise` draws new weights, else those it has are fine-tuned. Raises ValueError when the folder holds another run,
+    and when the loss stops being a number (the last state stays as it was).
     """
-    if validate_every < 1:
-        raise ValueError(f"validation every {validate_every} epochs cannot be; choose 1 or more")
-    loader = Loader(train, recipe.batch_size, recipe.augment, seed)
-    recipe.initialise(network, generator_for(seed))
-    network.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=0.0,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-    )
-    described = {key: value for key, value in recipe.description().items() if key != "images"}  # nothing here reads those
-    identity = json.dumps([described, seed, len(train), train.classes, _digest(network)])
-    point = _resume(folder, network, optimiser, identity)
-    done, running = point.step, point.running
-
-    def save() -> None:
-        checkpoint.save(folder, network, optimiser, checkpoint.Point(done, identity, running))
-
+    rows = Rows(group.rank, group.world, settings.at_once)
+    loader = Loader(train, recipe.batch_size, recipe.augment, settings.seed, network.input_size, recipe.sizes, rows)
+    if initialise:
+        recipe.initialise(network, generator_for(settings.seed))
+    network.to(group.device).to(memory_format=torch.channels_last)
+    optimiser = optimiser_for(network, recipe)
+    average = Average(network, recipe.average) if recipe.average else None
+    identity = json.dumps([recipe.description(), settings.seed, len(train), train.classes, _digest(network)])
+    point = _resume(folder, network, optimiser, average, identity, group)
+    weights = torch.tensor(settings.class_weights, device=group.device) if settings.class_weights else None
+    trainer = Trainer(group.wrap(AllScores(network)), pixels, recipe, optimiser, settings.seed, weights, group)
+    run = _Run(network, trainer, loader, val, folder, settings, point, average, watchers)
     network.train()
-    saved = time.monotonic()
     with interruptions() as is_interrupted:
-        while done < recipe.steps:
-            epoch, start = divmod(done, len(loader))
-            began = time.monotonic()
-            for images, labels in loader.epoch(epoch, start):
-                moment = _step(network, pixels(images), labels, optimiser, recipe, done, seed)
-                done, running = moment.step, running.plus(moment.loss, moment.error)
-                watch(moment)
-                if done in (recipe.steps, (epoch + 1) * len(loader)):  # before a checkpoint, which must not lose the line
-                    is_validated = val is not None and ((epoch + 1) % validate_every == 0 or done == recipe.steps)
-                    val_error = error_rate(network, pixels, val) if val is not None and is_validated else None
-                    _log(folder, epoch, moment, running, val_error, time.monotonic() - began)
-                    running = checkpoint.Running()
-                if is_interrupted():
-                    save()
-                    raise KeyboardInterrupt
-                if time.monotonic() - saved > SAVE_EVERY:
-                    save()
-                    saved = time.monotonic()
-                if done == recipe.steps:
-                    break
-    save()
+        while not is_over(recipe, run.point):
+            _epoch(run, is_interrupted)
+        _save(run)
+        if group.totals(float(is_interrupted()))[0]:  # during the last step
+            raise KeyboardInterrupt
+    if average is not None:
+        network.load_state_dict(average.state)
+    if group.is_first:
+        _write_weights(run, LAST)
+        if not settings.keeps_best or val is None:
+            _write_weights(run, BEST)
+    return run.point
 
 
-def error_rate(network: nn.Module, pixels: Pixels, examples: Examples, batch_size: int = 500) -> float:
-    """Share of the examples whose highest score is not their label, on the images as they are."""
+def is_over(recipe: Recipe, point: Point) -> bool:
+    """Whether all steps are done, or validation has not improved for as long as the recipe has patience."""
+    errors = point.val_errors
+    since_best = len(errors) - 1 - errors.index(min(errors)) if errors else 0
+    return point.step >= recipe.steps or (recipe.patience is not None and since_best >= recipe.patience)
+
+
+def validate(network: nn.Module, pixels: Pixels, source: Source, size: int, group: Group = ALONE) -> tuple[float, float]:
+    """Mean loss, and the share of images whose highest score is not their label; each image counts once in the group."""
     was_training = network.training
     network.eval()
-    wrong = 0
+    loss = wrong = 0.0
     with torch.inference_mode():
-        for images, labels in zip(examples.images.split(batch_size), examples.labels.split(batch_size), strict=True):
-            wrong += int((network(pixels(images)).argmax(1) != labels).sum())
+        for images, labels in in_turn(source, size, Rows(group.rank, group.world)):
+            scores, truth = network(pixels(images.to(group.device))), labels.to(group.device)
+            loss += F.cross_entropy(scores, truth, reduction="sum").item()
+            wrong += (scores.argmax(1) != truth).sum().item()
     network.train(was_training)
-    return wrong / len(examples)
+    loss, wrong = group.totals(loss, wrong)
+    return loss / len(source), wrong / len(source)
 
 
-def _step(
-    network: Classifier,
-    values: Tensor,
-    labels: Tensor,
-    optimiser: torch.optim.SGD,
-    recipe: Recipe,
-    done: int,
-    seed: int,
-) -> Moment:
-    """One update. Dropout draws from torch's own generator, seeded anew each step so that a resumed run draws the same."""
-    rate = recipe.rate(done, recipe.steps)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    torch.manual_seed(generator_for(seed, "dropout", done).initial_seed())
-    main, *auxiliary = network.all_scores(values)
-    loss = F.cross_entropy(main, labels)
-    for scores in auxiliary:
-        loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(scores, labels)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise ValueError(f"the loss is {value} after {done} steps at a learning rate of {rate:g}; train with a lower rate")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    error = (main.detach().argmax(1) != labels).float().mean().item()
-    return Moment(done + 1, recipe.steps, rate, value, error)
+def _epoch(run: _Run, is_interrupted: Callable[[], bool]) -> None:
+    """Go through the rest of one pass over the images."""
+    recipe, began = run.trainer.recipe, time.monotonic()
+    epoch, start = divmod(run.point.step, len(run.loader))
+    share = epoch * len(run.loader) / recipe.steps
+    for parts in batches(run.loader.epoch(epoch, start, share)):
+        stops = _step(run, parts, is_interrupted())
+        is_end = run.point.step in (recipe.steps, (epoch + 1) * len(run.loader))
+        if is_end:
+            _end_epoch(run, epoch, time.monotonic() - began)
+        if stops:
+            _save(run)
+            raise KeyboardInterrupt
+        if time.monotonic() - run.saved > run.settings.save_every:
+            _save(run)
+        if is_end:
+            return
+
+
+def _step(run: _Run, parts: list, wants_stop: bool) -> bool:
+    recipe, point = run.trainer.recipe, run.point
+    rate = recipe.rate(Progress(point.step, recipe.steps, point.train_errors, point.val_errors))
+    loss, error, stops = run.trainer.step(parts, point.step, rate, wants_stop)
+    run.point = replace(point, step=point.step + 1, running=point.running.plus(loss, error), rate=rate)
+    if run.average is not None:
+        run.average.add(run.network, run.point.step)
+    if run.trainer.group.is_first:
+        best = min(point.val_errors, default=None)
+        run.watchers.step(Moment(run.point.step, recipe.steps, rate, loss, error, best))
+    return stops
+
+
+def _end_epoch(run: _Run, epoch: int, seconds: float) -> None:
+    """Validate where it is time to, note the epoch, and keep the weights if they are the best so far.
+
+    After a resume `seconds` covers the steps since, and all else the whole epoch.
+    """
+    point, group = run.point, run.trainer.group
+    running = point.running
+    train_loss, train_error = running.loss / running.count, running.error / running.count
+    val_loss = val_error = None
+    is_last = point.step == run.trainer.recipe.steps
+    if run.val is not None and ((epoch + 1) % run.settings.validate_every == 0 or is_last):
+        tested = _tested(run)
+        val_loss, val_error = validate(tested, run.trainer.pixels, run.val, run.network.input_size, group)
+        if group.is_first and run.settings.keeps_best and val_error < min(point.val_errors, default=2.0):
+            _write_weights(run, BEST)
+    line = Epoch(epoch + 1, point.step, point.rate, train_loss, train_error, val_loss, val_error, round(seconds, 1))
+    if group.is_first:
+        journal.append(run.folder, line)
+        run.watchers.epoch(line)
+    run.point = replace(
+        point,
+        running=Running(),
+        train_errors=(*point.train_errors, train_error),
+        val_errors=point.val_errors if val_error is None else (*point.val_errors, val_error),
+    )
+
+
+def _tested(run: _Run) -> Classifier:
+    """The network with the weights that are tested and kept: their mean where there is one."""
+    tested = run.network
+    if run.average is not None:
+        tested = copy.deepcopy(run.network)
+        tested.load_state_dict(run.average.state)
+    run.trainer.group.align(tested)
+    return tested
+
+
+def _state(run: _Run) -> dict[str, Tensor]:
+    state = run.network.state_dict() if run.average is None else run.average.state
+    state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return {**state, **run.trainer.pixels.tensors()}
+
+
+def _write_weights(run: _Run, name: str) -> None:
+    save_weights(run.folder / name, _state(run))
+
+
+def _save(run: _Run) -> None:
+    if run.trainer.group.is_first:
+        mean = {} if run.average is None else run.average.state
+        checkpoint.save(run.folder, run.point, checkpoint.collect(run.network, run.trainer.optimiser, mean))
+    run.saved = time.monotonic()
 
 
 def _digest(network: nn.Module) -> str:
@@ -161,32 +253,39 @@ def _digest(network: nn.Module) -> str:
     return hashlib.sha256(str(network).encode("utf-8")).hexdigest()[:16]
 
 
-def _resume(folder: Path, network: Classifier, optimiser: torch.optim.SGD, identity: str) -> checkpoint.Point:
-    """Take up the run in the folder, if there is one: where it stands. Lines of the log that come after that are dropped."""
-    point = checkpoint.load(folder, network, optimiser)
-    if point is None:
-        write_text(folder / LOG, "")
-        return checkpoint.Point(0, identity)
-    if point.identity != identity:
+def _resume(
+    folder: Path,
+    network: Classifier,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    identity: str,
+    group: Group,
+) -> Point:
+    """Take up the run in the folder, if there is one: where it stands. Lines of the journal after that are dropped."""
+    state = _loaded(folder, group)
+    if state is None:
+        if group.is_first:
+            (folder / journal.JOURNAL).unlink(missing_ok=True)
+        return Point(0, identity)
+    if state.point.identity != identity:
         raise ValueError(f"{folder} holds a run with another network, recipe, seed or data; choose another run folder")
-    lines = (folder / LOG).read_text(encoding="utf-8").splitlines(keepends=True) if (folder / LOG).exists() else []
-    whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off by a full disk or a kill
-    write_text(folder / LOG, "".join(line for line in whole if json.loads(line)["step"] <= point.step))
-    return point
+    checkpoint.restore(state, network, optimiser, folder)
+    if average is not None:
+        average.load(state.part("average"))
+    if group.is_first:
+        journal.cut(folder, state.point.step)
+    return state.point
 
 
-def _log(
-    folder: Path, epoch: int, last: Moment, running: checkpoint.Running, val_error: float | None, seconds: float
-) -> None:
-    """Add the epoch to log.jsonl; after a resume `seconds` covers the steps since, and all else the whole epoch."""
-    line = Epoch(
-        epoch=epoch + 1,
-        step=last.step,
-        rate=last.rate,
-        train_loss=round(running.loss / running.count, 5),
-        train_error=round(running.error / running.count, 5),
-        val_error=val_error,
-        seconds=round(seconds, 1),
-    )
-    with (folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(line)) + "\n")
+def _loaded(folder: Path, group: Group) -> checkpoint.State | None:
+    """What rank 0 reads, on every rank, its error too: no process is left waiting for one that has given up."""
+    found: checkpoint.State | ValueError | None = None
+    if group.is_first:
+        try:
+            found = checkpoint.load(folder)
+        except ValueError as error:
+            found = error
+    found = group.from_first(found)
+    if isinstance(found, ValueError):
+        raise found
+    return found
