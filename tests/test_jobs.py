@@ -155,14 +155,29 @@ def test_a_resumed_run_needs_no_more_than_its_folder(tmp_path: Path, small: Argu
         if moment.step == 9:
             raise KeyboardInterrupt  # what the terminal's first Ctrl-C becomes, one step later
 
+    watching = Watching(training=Watchers(step=stop))
     with pytest.raises(KeyboardInterrupt):
-        watching = Watching(training=Watchers(step=stop))
         run_training(given, parts, workers=2, resume=False, watching=watching, group=ALONE)
     go(Arguments(), parts, resume=True)
 
     expected, actual = (load_file(run / "weights.safetensors") for run in (whole, parts))
     assert all(torch.equal(actual[name], value) for name, value in expected.items())
     assert (whole / "args.json").read_bytes() == (parts / "args.json").read_bytes()
+
+
+def test_a_run_may_be_resumed_from_another_folder_and_ends_when_its_patience_does(
+    tmp_path: Path, small: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    go(replace(small, data="small", epochs=30, patience=2, recipe="resnet-cifar"), tmp_path / "run")
+    lines = journal.read(tmp_path / "run")
+    errors = [line.val_error for line in lines if line.val_error is not None]
+
+    assert len(errors) < 30
+    assert errors.index(min(errors)) == len(errors) - 3  # two more validations, without a new best
+    monkeypatch.chdir("/")
+    go(Arguments(), tmp_path / "run", resume=True)
+    assert journal.read(tmp_path / "run") == lines
 
 
 @pytest.mark.parametrize(
@@ -288,7 +303,7 @@ def test_minutes_become_images_once_and_a_resume_keeps_them(tmp_path: Path, smal
         ({"model": "vgg17"}, "no network 'vgg17'"),
         ({"start": "nothing"}, "nothing"),
         (
-            {"start": "resnet20-cifar10", "model": "vgg-a", "options": {"input_size": 32, "width": 0.0625}},
+            {"start": "resnet20-cifar10", "model": "nin", "options": {}},
             "no layer in common",
         ),
         ({"options": {"classes": 5}}, "leave out the option classes"),

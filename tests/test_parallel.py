@@ -40,7 +40,7 @@ WEIGHTS = (0.5, 2.0, 1.0)
 
 SERVER = textwrap.dedent("""
     # Import once; then for each line fork the processes of a group, which call `work` of the test file.
-    import importlib.util, json, os, socket, sys, traceback
+    import importlib.util, json, os, signal, socket, sys, traceback
     from pathlib import Path
     import torch._dynamo  # which the optimiser imports when it is first used: once here, not in every fork
 
@@ -57,6 +57,7 @@ SERVER = textwrap.dedent("""
         for rank in range(world):
             child = os.fork()
             if child == 0:
+                signal.alarm(60)  # a group that waits for ever must not keep the test waiting
                 try:
                     told = {"RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
                     os.environ.update({name: str(value) for name, value in told.items()})

@@ -71,7 +71,7 @@ def test_every_choice_has_its_reason_and_what_was_said_has_none() -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_ones_there_are() -> None:
-    with pytest.raises(ValueError, match="no recipe 'modem'.*modern"):
+    with pytest.raises(ValueError, match=r"no recipe 'modem'.*modern"):
         choose(PHOTOS, recipe="modem")
 
 

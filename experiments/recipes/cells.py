@@ -1,7 +1,7 @@
 """Cut BCCD's cells out along their boxes into class folders: python experiments/recipes/cells.py BCCD CELLS
 
-BCCD: the folder with Annotations/, ImageSets/Main/ and JPEGImages/. Of each class the first 200 boxes of train.txt go to train/,
-the first 80 of val.txt to val/; boxes with a side below 8 pixels are passed over.
+BCCD: the folder with Annotations/, ImageSets/Main/ and JPEGImages/. Of each class the first 200 boxes of train.txt go to
+train/, the first 80 of val.txt to val/; boxes with a side below 8 pixels are passed over.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ def main() -> None:
             photo = Image.open(bccd / f"JPEGImages/{name}.jpg").convert("RGB")
             for index, thing in enumerate(ElementTree.parse(bccd / f"Annotations/{name}.xml").iter("object")):
                 kind = thing.findtext("name") or ""
-                left, top, right, bottom = (
-                    int(thing.findtext(f"bndbox/{edge}") or 0) for edge in ("xmin", "ymin", "xmax", "ymax")
-                )
+                edges = (thing.findtext(f"bndbox/{edge}") or "0" for edge in ("xmin", "ymin", "xmax", "ymax"))
+                left, top, right, bottom = map(int, edges)
                 if min(right - left, bottom - top) < SMALLEST or counts[split, kind] >= wanted:
                     continue
                 counts[split, kind] += 1

@@ -1,9 +1,9 @@
-"""Every recipe learns: each trains a network of its paper, made small, on blood cells or CIFAR-10, on two cores.
+"""Every recipe learns: each trains a network of its paper, made small, on blood cells, on two cores.
 
-    python experiments/recipes/run.py CELLS CIFAR WORK [NAME ...]
+    python experiments/recipes/run.py CELLS WORK [NAME ...]
 
-CELLS: BCCD's cells cut out along their boxes, 200 of each class in train/ and 80 in val/ (cells.py makes them); CIFAR: CIFAR-10
-as PNG in train/ and test/. Runs lie in WORK and are resumed where they stopped; result.json and curves/ are written here.
+CELLS: BCCD's cells cut out along their boxes, 200 of each class in train/ and 80 in val/ (cells.py makes them). Runs lie in
+WORK and are resumed where they stopped; result.json and curves/ are written here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class Trial:
     model: str
     options: dict[str, object] = field(default_factory=dict)
     epochs: float = 20
-    data: str = "cells"
     start: str | None = None
     batch_size: int | None = 32
     validate_every: int = 1
@@ -55,13 +54,13 @@ TRIALS = {
 }
 
 
-def run(name: str, trial: Trial, data: dict[str, Path], work: Path) -> dict[str, object]:
-    """Train, or go on, and say what came of it; the first and last lines of metrics.csv tell whether anything was learned."""
+def run(name: str, trial: Trial, cells: Path, work: Path) -> dict[str, object]:
+    """Train, or go on, and say what came of it: the first and last epoch tell whether anything was learned."""
     folder = work / name
     began = time.monotonic()
     start = str(work / trial.start) if trial.start in TRIALS else trial.start
     done = verbs.train(
-        data[trial.data],
+        cells,
         trial.model,
         run=folder,
         recipe=trial.recipe,
@@ -82,7 +81,6 @@ def run(name: str, trial: Trial, data: dict[str, Path], work: Path) -> dict[str,
         "network": trial.model,
         "options": trial.options,
         "start": trial.start,
-        "data": trial.data,
         "steps": recipe["steps"],
         "batch_size": recipe["batch_size"],
         "top1": round(done.top1, 2),
@@ -98,12 +96,11 @@ def run(name: str, trial: Trial, data: dict[str, Path], work: Path) -> dict[str,
 
 def main() -> None:
     """Run the trials named, or all, and add them to result.json."""
-    cells, cifar, work, *names = sys.argv[1:]
-    data = {"cells": Path(cells), "cifar": Path(cifar)}
+    cells, work, *names = sys.argv[1:]
     path = HERE / "result.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names or TRIALS:
-        results[name] = run(name, TRIALS[name], data, Path(work))
+        results[name] = run(name, TRIALS[name], Path(cells), Path(work))
         path.write_text(json.dumps({**results, "torch": torch.__version__}, indent=2) + "\n", encoding="utf-8")
         print(name, results[name]["top1"], flush=True)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fourfold.verbs import Failure as Failure
     from fourfold.verbs import Guess as Guess
     from fourfold.verbs import Model as Model
+    from fourfold.verbs import check_data as check_data
     from fourfold.verbs import class_heat as class_heat
     from fourfold.verbs import classify as classify
     from fourfold.verbs import evaluate as evaluate
@@ -32,6 +33,7 @@ __all__ = [
     "Guess",
     "Model",
     "build",
+    "check_data",
     "class_heat",
     "classify",
     "evaluate",

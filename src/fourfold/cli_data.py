@@ -31,13 +31,13 @@ def check(
     save: Annotated[Path | None, typer.Option(help="Draw classes, copies and odd images into this PNG file.")] = None,
 ) -> int:
     """Find broken and odd images, copies (also between train and test), and classes out of balance."""
-    from fourfold.data.check import check_data
     from fourfold.data.check_picture import draw_check
+    from fourfold.verbs import check_data
 
     if save is not None and save.suffix.lower() != ".png":
         raise ValueError(f"{save} is not the name of a PNG file; end it with .png")
     with progress("reading images", is_quiet=as_json) as show:
-        report = check_data(path, show)
+        report = check_data(path, watch=show)
     if save is not None:
         write_picture(save, lambda temporary: draw_check(report, temporary))
     if as_json:

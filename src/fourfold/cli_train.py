@@ -36,6 +36,7 @@ def train(
     option: Options = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
     validate_every: Annotated[int | None, typer.Option(help="Epochs between validations.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Validations without a new best that end training.")] = None,
     track: Annotated[list[str] | None, typer.Option(help="wandb or mlflow, beside TensorBoard.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that read photos.")] = 2,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default the best that is there.")] = None,
@@ -61,6 +62,7 @@ def train(
         balance=balance,
         seed=seed,
         validate_every=validate_every,
+        patience=patience,
         trackers=None if track is None else tuple(track),
     )
     return _train(arguments, run or _next_run(model), workers, device, resume, as_json)

@@ -37,21 +37,7 @@ from fourfold.training import (
 
 VGGS = {name for name in (*NETWORKS, *ALIASES) if name.startswith("vgg")}  # a deeper one takes VGG 3.1's seven layers
 SMALL = 64  # pixels of side: a whole mini-batch of such images fits into memory
-RESUMED = (
-    "data",
-    "model",
-    "recipe",
-    "start",
-    "options",
-    "epochs",
-    "images",
-    "batch_size",
-    "rate",
-    "at_once",
-    "balance",
-    "seed",
-)
-# what may be said again when a run is resumed, if it is said as before
+FREE = ("minutes", "trackers")  # what a run that is resumed may be told anew; all else only as it was
 
 
 @dataclass(frozen=True)
@@ -72,7 +58,16 @@ class Arguments:
     balance: bool | None = None
     seed: int | None = None
     validate_every: int | None = None
+    patience: int | None = None
     trackers: tuple[str, ...] | None = None
+
+    def placed(self) -> Arguments:
+        """With whole paths, so that a run can be resumed from any folder."""
+        data, start = (
+            str(Path(name).resolve()) if name is not None and Path(name).exists() else name
+            for name in (self.data, self.start)
+        )
+        return replace(self, data=data, start=start)
 
     def completed(self, plan: Plan) -> Arguments:
         """With what the plan has chosen, so that the run can be resumed without choosing again."""
@@ -93,6 +88,7 @@ def run_training(
     """Train as the arguments say, or go on with the run in the folder; see `verbs.train`."""
     if workers < 1:
         raise ValueError(f"{workers} workers cannot read images; choose 1 or more")
+    given = given.placed()
     arguments = _resumed(given, folder) if resume else given
     if arguments.data is None:
         raise ValueError("no data given; give a folder with one folder of images for each class")
@@ -115,7 +111,7 @@ def run_training(
     material = prepare(splits, network, plain, start.pixels if start else None, workers, watching)
     for broken in material.broken:
         watching.say(f"left out: {broken.error}")
-    arguments = group.from_first(_timed(arguments, network, plain, material, settings, watching))
+    arguments = group.from_first(_timed(arguments, network, plain, material, settings, watching, group))
     recipe = _fitted(arguments, len(material.train), settings)
     if not resume and group.is_first:
         begin(folder, asdict(arguments))
@@ -145,7 +141,7 @@ def _resumed(given: Arguments, folder: Path) -> Arguments:
         arguments = Arguments(**{**told, "trackers": tuple(told["trackers"]) if told.get("trackers") else None})
     except TypeError as error:
         raise ValueError(f"{folder} holds arguments that cannot be read ({error}); start another run") from error
-    for name in RESUMED:
+    for name in known - {*FREE}:
         said, have = getattr(given, name), getattr(arguments, name)
         if said not in (None, {}) and said != have:
             what = name.replace("_", " ")
@@ -205,13 +201,19 @@ def _settings(arguments: Arguments, network: Classifier, splits: Splits) -> Sett
 
 
 def _timed(
-    arguments: Arguments, network: Classifier, recipe: Recipe, material: Material, settings: Settings, watching: Watching
+    arguments: Arguments,
+    network: Classifier,
+    recipe: Recipe,
+    material: Material,
+    settings: Settings,
+    watching: Watching,
+    group: Group,
 ) -> Arguments:
     """Minutes turned into a number of images, once: a run that is resumed has its number already."""
     if arguments.minutes is None or arguments.images is not None:
         return arguments
     fitted = recipe.fitted(len(material.train), batch_size=arguments.batch_size)
-    images = images_within(arguments.minutes, network, fitted, material, settings)
+    images = images_within(arguments.minutes, network, fitted, material, settings, group)
     watching.say(f"{arguments.minutes:g} minutes: {images:,} images, by the time that the first mini-batches take")
     return replace(arguments, images=images)
 
@@ -221,6 +223,7 @@ def _fitted(arguments: Arguments, images: int, settings: Settings) -> Recipe:
     budget = Budget(epochs=arguments.epochs, images=arguments.images)
     recipe = RECIPES[str(arguments.recipe)].fitted(images, budget=budget, batch_size=arguments.batch_size)
     recipe = recipe if arguments.rate is None else recipe.at_rate(arguments.rate)
+    recipe = recipe if arguments.patience is None else recipe.with_patience(arguments.patience)
     notes = ["images are weighted so that all classes count alike"] if settings.class_weights else []
     if settings.at_once is not None and settings.at_once < recipe.batch_size:
         notes.append(f"mini-batches go through the network {settings.at_once} images at a time, and batch norms see those")

@@ -66,8 +66,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Watching:
-    """Called while a run goes on: images read, mini-batches and epochs done, validation images asked
-    about, and what there is to say."""
+    """Called while a run goes on.
+
+    read, test: (images done, images in all). training: mini-batches and epochs. say: a line for people.
+    """
 
     read: Callable[[int, int], None] = lambda _done, _all: None
     training: Watchers = Watchers()  # noqa: RUF009 (frozen)
@@ -97,15 +99,25 @@ def prepare(
 
 
 def images_within(
-    minutes: float, network: Classifier, recipe: Recipe, material: Material, settings: Settings, trial: int = TRIAL
+    minutes: float,
+    network: Classifier,
+    recipe: Recipe,
+    material: Material,
+    settings: Settings,
+    group: Group = ALONE,
+    trial: int = TRIAL,
 ) -> int:
-    """How many images training sees in that time, found by timing `trial` mini-batches on a copy of the network."""
+    """How many images training sees in that time, found by timing `trial` mini-batches on a copy of the network.
+
+    Each process times its own rows; what the processes then say to each other is left out of account.
+    """
     if not 0 < minutes < math.inf:
         raise ValueError(f"{minutes:g} minutes is not a length of training; choose more than 0")
-    copied = copy.deepcopy(network).to(memory_format=torch.channels_last).train()
-    rows = Rows(at_once=settings.at_once)
+    copied = copy.deepcopy(network).to(group.device).to(memory_format=torch.channels_last).train()
+    rows = Rows(group.rank, group.world, settings.at_once)
     loader = Loader(material.train, recipe.batch_size, recipe.augment, settings.seed, network.input_size, rows=rows)
-    trainer = Trainer(AllScores(copied), material.pixels, recipe, optimiser_for(copied, recipe), settings.seed)
+    alone = Group(device=group.device)
+    trainer = Trainer(AllScores(copied), material.pixels, recipe, optimiser_for(copied, recipe), settings.seed, group=alone)
     passes = itertools.chain.from_iterable(batches(loader.epoch(epoch)) for epoch in itertools.count())
     began = time.monotonic()
     for step, parts in enumerate(itertools.islice(passes, WARM_UP + trial)):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fourfold import catalog, draw, heat
 from fourfold.catalog import DEFAULT, Network
+from fourfold.data import check
 from fourfold.data.folder import list_folder
 from fourfold.evaluate import runner
 from fourfold.evaluate.protocol import Protocol, single_view
@@ -207,6 +208,7 @@ def train(
     balance: bool | None = None,
     seed: int | None = None,
     validate_every: int | None = None,
+    patience: int | None = None,
     trackers: Sequence[str] | None = None,
     workers: int = 2,
     device: str | None = None,
@@ -237,6 +239,7 @@ def train(
         balance=balance,
         seed=seed,
         validate_every=validate_every,
+        patience=patience,
         trackers=None if trackers is None else tuple(trackers),
     )
     return train_as(given, run, workers=workers, device=device, resume=resume, watching=watching)
@@ -255,6 +258,11 @@ def train_as(
     with joined(device) as group:
         watching = watching if group.is_first else Watching()
         return run_training(arguments, Path(run), workers=workers, resume=resume, watching=watching, group=group)
+
+
+def check_data(data: str | Path, *, watch: Callable[[int, int], None] = lambda _done, _all: None) -> check.DataReport:
+    """Broken and odd images of a data set, copies, leaks, classes out of balance; see `check.check_data`."""
+    return check.check_data(data, watch)
 
 
 def class_heat(model: str | Path | Model, source: Source, label: str | None = None) -> Heat:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fourfold.data.augment import Flip, PadCrop
 from fourfold.data.examples import Examples
-from fourfold.data.sizes import Alternate
+from fourfold.data.sizes import Alternate, Growing, Sizes
 from fourfold.images import Pixels, channel_pixels
 from fourfold.models.base import Classifier, MeanHead, sequential
 from fourfold.train import checkpoint, journal
@@ -303,15 +303,23 @@ def test_the_mean_image_is_kept_with_the_weights(tmp_path: Path) -> None:
     assert any(torch.equal(value, mean) for value in load_file(tmp_path / BEST).values())
 
 
-def test_images_have_the_size_of_the_epoch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        (Alternate(0.75), [8] * 6 + [6] * 6 + [8] * 6 + [6] * 2),
+        (Growing(start=0.5, until=0.6), [4] * 12 + [8] * 8),  # the third epoch begins at 12 of 20
+        (Growing(start=0.5, until=0.61), [4] * 18 + [8] * 2),
+    ],
+)
+def test_images_have_the_size_of_the_epoch(tmp_path: Path, sizes: Sizes, expected: list[int]) -> None:
     network, sides = tiny(), []
     conv = network.get_submodule("trunk.conv")
     conv.register_forward_pre_hook(lambda module, inputs: sides.append((module.training, *inputs[0].shape[2:])))
-    recipe = replace(LEARNING, sizes=Alternate(0.75))
+    recipe = replace(LEARNING, sizes=sizes)
 
     fit(network, HALF, recipe, made_examples(), made_examples(9), tmp_path, settings=Settings(3))
 
-    assert [side[1:] for side in sides if side[0]] == [(8, 8)] * 6 + [(6, 6)] * 6 + [(8, 8)] * 6 + [(6, 6)] * 2
+    assert [side[1:] for side in sides if side[0]] == [(side, side) for side in expected]
     assert [side[1:] for side in sides if not side[0]] == [(8, 8)] * 4  # validation sees the network's own
 
 

@@ -16,7 +16,7 @@ from fourfold.data.sizes import Alternate
 from fourfold.images import channel_pixels
 from fourfold.train.initialise import He
 from fourfold.train.recipe import Budget, Recipe
-from fourfold.train.schedule import Steps
+from fourfold.train.schedule import Plateau, Steps, WarmUntil
 
 PAPER = Recipe(
     source="a paper 1.2",
@@ -180,3 +180,30 @@ def test_values_in_the_description_are_written_as_python_writes_them() -> None:
     assert description["crop"] == "ScaleCrop(low=256, high=480)"
     assert description["sizes"] == "Alternate(other=0.75)"
     assert description["patience"] == 3
+
+
+def test_another_rate_or_a_patience_is_said_among_the_deviations() -> None:
+    changed = PAPER.at_rate(0.02).with_patience(3)
+
+    assert changed.rate == Steps(0.02, (0.5,))
+    assert changed.patience == 3
+    assert changed.deviations[-2:] == (
+        "a learning rate of 0.02, not 0.1",
+        "ended after 3 validations without a new best",
+    )
+    warm = dataclasses.replace(PAPER, rate=WarmUntil(0.01, PAPER.rate, error=0.8)).at_rate(0.02)
+    assert warm.rate == WarmUntil(pytest.approx(0.002), Steps(0.02, (0.5,)), error=0.8)  # type: ignore[arg-type]
+    for rate in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="is not a learning rate; choose more than 0"):
+            PAPER.at_rate(rate)
+    with pytest.raises(ValueError, match="a patience of 0 validations"):
+        PAPER.with_patience(0)
+
+
+def test_the_patience_of_a_plateau_is_stretched_with_the_training() -> None:
+    recipe = dataclasses.replace(PAPER, rate=Plateau(0.1, drops=2, patience=20))
+
+    assert recipe.fitted(1000).rate == recipe.rate
+    assert recipe.fitted(1000, budget=Budget(epochs=10)).rate == Plateau(0.1, drops=2, patience=5)  # a quarter of 40 epochs
+    assert recipe.fitted(1000, budget=Budget(epochs=1)).rate == Plateau(0.1, drops=2, patience=2)  # never less
+    assert recipe.fitted(500).rate == recipe.rate  # as many epochs of fewer images

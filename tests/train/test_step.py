@@ -248,6 +248,22 @@ def test_a_step_begins_with_no_gradient_and_passes_a_wish_to_stop_on() -> None:
     assert all(torch.equal(value, once.state_dict()[name]) for name, value in twice.state_dict().items())
 
 
+def test_every_step_and_part_has_dropout_masks_of_its_own_that_its_place_decides() -> None:
+    masks: list[Tensor] = []
+    drop = nn.Dropout(0.5)
+    network = Classifier(nn.Sequential(), MeanHead(sequential({"drop": drop, "fc": nn.Linear(3, 3)}), 8), input_size=SIZE)
+    drop.register_forward_hook(lambda _m, _inputs, output: masks.append(output.eq(0)))
+    recipe = dataclasses.replace(MADE, batch_size=24, augment=())
+
+    for step in (0, 1, 0):
+        torch.manual_seed(step + 50)  # what came before must not matter
+        trainer_of(network, recipe).step(first_batch(recipe, at_once=8), step, 0.0)
+
+    assert [tuple(mask.shape) for mask in masks] == [(8, 3)] * 9
+    assert len({mask.numpy().tobytes() for mask in masks[:6]}) == 6
+    assert all(torch.equal(again, first) for again, first in zip(masks[6:], masks[:3], strict=True))
+
+
 def test_parts_are_put_together_to_mini_batches() -> None:
     loader = Loader(made_examples(), 7, (), SEED, SIZE, rows=Rows(at_once=3))
 

@@ -61,6 +61,10 @@ class Settings:
     class_weights: tuple[float, ...] = ()
     save_every: float = SAVE_EVERY
 
+    def identity(self) -> list[object]:
+        """What must be the same to go on, beside the seed. The number of processes need not: it changes rounding alone."""
+        return [self.validate_every, self.keeps_best, self.at_once, self.class_weights]
+
     def __post_init__(self) -> None:
         if self.validate_every < 1:
             raise ValueError(f"validation every {self.validate_every} epochs cannot be; choose 1 or more")
@@ -119,7 +123,8 @@ def fit(
     network.to(group.device).to(memory_format=torch.channels_last)
     optimiser = optimiser_for(network, recipe)
     average = Average(network, recipe.average) if recipe.average else None
-    identity = json.dumps([recipe.description(), settings.seed, len(train), train.classes, _digest(network)])
+    told = [settings.seed, len(train), train.classes, _digest(network), settings.identity()]
+    identity = json.dumps([recipe.description(), *told])
     point = _resume(folder, network, optimiser, average, identity, group)
     weights = torch.tensor(settings.class_weights, device=group.device) if settings.class_weights else None
     trainer = Trainer(group.wrap(AllScores(network)), pixels, recipe, optimiser, settings.seed, weights, group)

@@ -105,6 +105,13 @@ class Recipe:
         note = f"a learning rate of {rate:g}, not {highest(self.rate):g}"
         return dataclasses.replace(self, rate=at_rate(self.rate, rate), deviations=(*self.deviations, note))
 
+    def with_patience(self, patience: int) -> Recipe:
+        """The same recipe, ended after so many validations without a new best. Raises ValueError for less than one."""
+        if patience < 1:
+            raise ValueError(f"a patience of {patience} validations would end training at once; choose 1 or more")
+        note = f"ended after {patience} validations without a new best"
+        return dataclasses.replace(self, patience=patience, deviations=(*self.deviations, note))
+
     def description(self) -> dict[str, object]:
         """The recipe in words and numbers, for recipe.json."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}

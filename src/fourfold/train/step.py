@@ -114,7 +114,10 @@ def batches(parts: Iterator[Part]) -> Iterator[list[Part]]:
 
 
 def _mixed(values: Tensor, labels: Tensor, part: Part, alpha: float) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Each image blended with its neighbour (mixup, Zhang 2018), or as it is; (weights (n,), labels (n,)) to learn from."""
+    """Each image blended with its neighbour (mixup, Zhang 2018), or as it is; (weights (n,), labels (n,)) to learn from.
+
+    Neighbours are 0 and 1, 2 and 3, ...: so parts of even length mix what the whole mini-batch would.
+    """
     if alpha == 0:
         return values, [(torch.ones(len(labels), device=labels.device), labels)]
     share = part.dice.beta(alpha).to(values)
