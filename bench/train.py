@@ -5,7 +5,8 @@
 ResNet-20 on CIFAR-10 in batches of 128, and GoogLeNet with its auxiliary heads on JPEG photos of about 500 pixels, made
 from examples/, in batches of 16 at 224 pixels. The plain loop: torchvision's transforms on Pillow images, a DataLoader with
 two worker processes, NCHW, eager, SGD, `.item()` each step. It is given CIFAR's pixels in memory, as torchvision's CIFAR10
-holds them, and the same networks as we have; GoogLeNet besides with torch's own LRN in place of ours, and as torchvision's
+holds them, and the same networks as we have: ResNet-20 as most people write it, with a new map for every ReLU and addition,
+and besides with ours, which are in place; GoogLeNet besides with torch's own LRN in place of ours, and as torchvision's
 (batch norm, 3x3 for 5x5). Both sides crop and flip alike and draw their own random numbers. They take turns in each round;
 the first steps are not timed. Throughput is also given as the share of what this machine does in matrix products.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 import tempfile
 import time
@@ -38,6 +40,7 @@ from fourfold.data.loader import Source
 from fourfold.data.photos import AHEAD, Photos
 from fourfold.images import Pixels
 from fourfold.models.lrn import LocalResponseNorm
+from fourfold.models.resnet import Residual
 from fourfold.networks import build
 from fourfold.papers.googlenet import GOOGLENET
 from fourfold.papers.resnet import CIFAR
@@ -126,13 +129,23 @@ def plain(
     return ends
 
 
-def plain_ours(name: str, data: Dataset, length: Length, *, torch_lrn: bool = False) -> list[float]:
-    """Our network in the plain loop, in PyTorch's own layout; with PyTorch's LRN where asked for."""
+def plain_ours(
+    name: str, data: Dataset, length: Length, change: Callable[[nn.Module], None] = lambda _network: None
+) -> list[float]:
+    """Our network, changed or not, in the plain loop and in PyTorch's own layout."""
     network = build(name)
     TASKS[name].initialise(network, torch.Generator().manual_seed(0))
-    if torch_lrn:
-        _replace_lrn(network)
+    change(network)
     return plain(network, network.all_scores, data, TASKS[name], length)
+
+
+def _as_commonly_written(network: nn.Module) -> None:
+    """out = F.relu(bn(conv(x))), out = F.relu(out + shortcut(x))"""
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+        elif isinstance(module, Residual):
+            module.join = lambda outputs: F.relu(outputs[0] + outputs[1])
 
 
 def _replace_lrn(module: nn.Module) -> None:
@@ -188,6 +201,7 @@ def compare(name: str, sides: dict[str, Callable[[], list[float]]], rounds: int,
     first, *others = sides
     figures: dict[str, object] = {
         "batch": batch,
+        "rounds": rounds,
         "steps": {"not timed": length.warm_up, "timed": length.timed},
         "threads": torch.get_num_threads(),
         "matrix_product_gflops": round(peak / 1e9, 1),
@@ -217,7 +231,8 @@ def cifar(folder: Path, rounds: int, length: Length) -> dict[str, object]:
     data = InMemory(examples, transforms.Compose([*steps, transforms.Normalize(MEAN, STD)]))
     sides = {
         "fourfold": lambda: ours("resnet20", examples, length),
-        "plain loop, same network": lambda: plain_ours("resnet20", data, length),
+        "plain loop": lambda: plain_ours("resnet20", data, length, _as_commonly_written),
+        "plain loop, our network": lambda: plain_ours("resnet20", data, length),
     }
     return compare("resnet20", sides, rounds, length)
 
@@ -235,7 +250,7 @@ def photos(rounds: int, length: Length) -> dict[str, object]:
         sides = {
             "fourfold": lambda: ours("googlenet", source, length),
             "plain loop, same network": lambda: plain_ours("googlenet", data, length),
-            "plain loop, torch's LRN": lambda: plain_ours("googlenet", data, length, torch_lrn=True),
+            "plain loop, torch's LRN": lambda: plain_ours("googlenet", data, length, _replace_lrn),
             "plain loop, torchvision's": lambda: plain_torchvision(data, length),
         }
         return compare("googlenet", sides, rounds, length)
@@ -247,12 +262,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60, help="timed mini-batches of ResNet-20 in a round")
     parser.add_argument("--photo-steps", type=int, default=8, help="timed mini-batches of GoogLeNet in a round")
+    parser.add_argument("--only", choices=TASKS, help="leave the other task's figures as they are in train.json")
     given = parser.parse_args()
-    figures = {
-        "resnet20": cifar(given.cifar, given.rounds, Length(12, given.steps)),
-        "googlenet": photos(given.rounds, Length(4, given.photo_steps)),
+    runs: dict[str, Callable[[], dict[str, object]]] = {
+        "resnet20": lambda: cifar(given.cifar, given.rounds, Length(12, given.steps)),
+        "googlenet": lambda: photos(given.rounds, Length(4, given.photo_steps)),
     }
-    write_figures("train", {"rounds": given.rounds, **figures})
+    kept = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")) if given.only else {}
+    figures = {name: kept[name] if given.only not in (None, name) else run() for name, run in runs.items()}
+    write_figures("train", figures)
 
 
 if __name__ == "__main__":

@@ -34,12 +34,14 @@ class Trial:
     epochs: float = 20
     start: str | None = None
     batch_size: int | None = 32
+    rate: float | None = None
     validate_every: int = 1
 
 
 TRIALS = {
     "vgg": Trial("vgg", "vgg-a", {"input_size": 64, "width": 0.25}, 30),
     "vgg-paper-init": Trial("vgg-paper-init", "vgg-a", {"input_size": 64, "width": 0.25}, 30),
+    "vgg-paper-init-slow": Trial("vgg-paper-init", "vgg-a", {"input_size": 64, "width": 0.25}, 30, rate=1e-4),
     "vgg-384": Trial("vgg-384", "vgg-a", {"input_size": 64, "width": 0.25}, 10, start="vgg"),
     "vgg-jitter": Trial("vgg-jitter", "vgg-a", {"input_size": 64, "width": 0.25}, 10, start="vgg-384"),
     "resnet": Trial("resnet", "resnet20", {"input_size": 64}, 20),
@@ -68,6 +70,7 @@ def run(name: str, trial: Trial, cells: Path, work: Path) -> dict[str, object]:
         options=trial.options,
         epochs=trial.epochs,
         batch_size=trial.batch_size,
+        rate=trial.rate,
         validate_every=trial.validate_every,
         resume=(folder / "args.json").exists(),
         watching=Watching(say=lambda line: print(f"{name}: {line}", flush=True)),
@@ -100,9 +103,12 @@ def main() -> None:
     path = HERE / "result.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names or TRIALS:
-        results[name] = run(name, TRIALS[name], Path(cells), Path(work))
+        try:
+            results[name] = run(name, TRIALS[name], Path(cells), Path(work))
+        except ValueError as error:  # such as a loss that is no number: that is a result, too
+            results[name] = {"network": TRIALS[name].model, "failed": str(error)}
         path.write_text(json.dumps({**results, "torch": torch.__version__}, indent=2) + "\n", encoding="utf-8")
-        print(name, results[name]["top1"], flush=True)
+        print(name, results[name].get("top1", results[name].get("failed")), flush=True)
 
 
 if __name__ == "__main__":

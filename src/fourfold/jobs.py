@@ -64,7 +64,7 @@ class Arguments:
     def placed(self) -> Arguments:
         """With whole paths, so that a run can be resumed from any folder."""
         data, start = (
-            str(Path(name).resolve()) if name is not None and Path(name).exists() else name
+            str(Path(name).absolute()) if name is not None and Path(name).exists() else name
             for name in (self.data, self.start)
         )
         return replace(self, data=data, start=start)
@@ -88,8 +88,7 @@ def run_training(
     """Train as the arguments say, or go on with the run in the folder; see `verbs.train`."""
     if workers < 1:
         raise ValueError(f"{workers} workers cannot read images; choose 1 or more")
-    given = given.placed()
-    arguments = _resumed(given, folder) if resume else given
+    arguments = _resumed(given.placed(), folder) if resume else given
     if arguments.data is None:
         raise ValueError("no data given; give a folder with one folder of images for each class")
     seed = arguments.seed or 0
@@ -114,7 +113,7 @@ def run_training(
     arguments = group.from_first(_timed(arguments, network, plain, material, settings, watching, group))
     recipe = _fitted(arguments, len(material.train), settings)
     if not resume and group.is_first:
-        begin(folder, asdict(arguments))
+        begin(folder, asdict(arguments.placed()))
     group.from_first(None)  # the others wait until the folder is there
     name = None if start is None else start.entry.name
     return train_run(
