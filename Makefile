@@ -24,7 +24,7 @@ test: setup
 	$(BIN)/pytest
 
 bench: setup
-	for script in cold lrn; do $(BIN)/python bench/$$script.py || exit 1; done
+	for script in cold lrn pipeline; do $(BIN)/python bench/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache

@@ -77,3 +77,22 @@ def test_the_bundled_weights_are_as_good_as_their_record_and_the_record_is_quote
     assert result["top1"] >= 91.0
     for document in (README, (BUNDLED_RUN / "README.md").read_text(encoding="utf-8")):
         assert f"{result['top1']:.2f} %" in document
+
+
+def test_the_figures_of_training_are_those_that_were_measured() -> None:
+    train = json.loads((ROOT / "bench" / "train.json").read_text(encoding="utf-8"))
+    pipeline = json.loads((ROOT / "bench" / "pipeline.json").read_text(encoding="utf-8"))
+    modern = json.loads((ROOT / "experiments" / "resnet20-modern" / "result.json").read_text(encoding="utf-8"))
+    kill = json.loads((ROOT / "experiments" / "kill" / "result.json").read_text(encoding="utf-8"))
+    told = README[README.index("## Measured") :]
+
+    assert f"ResNet-20 on CIFAR-10 {train['resnet20']['times_faster']['plain loop']['median']:.2f} times as fast" in told
+    assert (
+        f"GoogLeNet on photos {train['googlenet']['times_faster']['plain loop, same network']['median']:.2f} times" in told
+    )
+    for name in ("500x375", "4000x3000 mosaic", "4000x3000 enlarged"):
+        assert f"{pipeline[name]['uint8']['ratio']:.2f}" in told
+    assert f"{modern['top1']:.2f} %" in told
+    assert modern["images"] == 10_000
+    assert sorted((run["processes"], run["kills"]) for run in kill["runs"]) == [(1, 20), (2, 20)]
+    assert all(all(run["same"].values()) for run in kill["runs"])
