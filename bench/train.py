@@ -269,7 +269,9 @@ def main() -> None:
         "googlenet": lambda: photos(given.rounds, Length(4, given.photo_steps)),
     }
     kept = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")) if given.only else {}
-    figures = {name: kept[name] if given.only not in (None, name) else run() for name, run in runs.items()}
+    figures: dict[str, object] = {
+        name: kept[name] if given.only not in (None, name) else run() for name, run in runs.items()
+    }
     write_figures("train", figures)
 
 
