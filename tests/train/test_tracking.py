@@ -280,7 +280,7 @@ def test_mlflow_keeps_one_run_in_the_run_folder(tmp_path: Path, monkeypatch: pyt
 
 def history(path: Path) -> list[dict[str, float]]:
     """Step and training loss of the lines in a file that W&B keeps to send later."""
-    from wandb.proto import wandb_internal_pb2
+    from wandb.proto import wandb_internal_pb2  # pyright: ignore[reportMissingImports]
 
     lines = []
     for data in chunks(path.read_bytes()):

@@ -63,7 +63,7 @@ def list_hub(name: str) -> Parts:
 
 def _load(name: str) -> Mapping[str, Any]:
     try:
-        import datasets
+        import datasets  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(f"reading {name} needs the library datasets; install it: pip install 'fourfold[hfds]'") from None
     folder = Path(name)
@@ -78,7 +78,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 def _columns(table: Any, name: str) -> tuple[Any, list[Any], list[str]]:
     """The table of undecoded images, the labels, and the names of the classes where the table has them."""
-    from datasets import ClassLabel, Image, Value
+    from datasets import ClassLabel, Image, Value  # pyright: ignore[reportMissingImports]
 
     features = table.features
     images = [column for column, feature in features.items() if isinstance(feature, Image)]

@@ -181,7 +181,7 @@ class WandB(Tracker):
     """A run of Weights & Biases, taken up again under its id when training goes on."""
 
     def __init__(self, folder: Path, run_name: str, settings: Mapping[str, object], step: int) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         self._folder = folder
         known, self.told = _recall(folder, "wandb", step) or (None, 0)
@@ -205,7 +205,7 @@ class WandB(Tracker):
 
     def pictures(self, pictures: Mapping[str, Path]) -> None:
         """See Tracker."""
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         self._run.log({name: wandb.Image(str(path)) for name, path in pictures.items()}, step=self.told)
 
@@ -218,7 +218,7 @@ class MLflow(Tracker):
     """A run of MLflow, in a database of its own in the run folder or on the server that MLFLOW_TRACKING_URI names."""
 
     def __init__(self, folder: Path, run_name: str, settings: Mapping[str, object], step: int) -> None:
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
 
         for library in ("mlflow.store", "alembic"):  # they tell of every table that they make
             logging.getLogger(library).setLevel(logging.WARNING)
@@ -243,7 +243,7 @@ class MLflow(Tracker):
 
     def write(self, epoch: Epoch) -> None:
         """See Tracker."""
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now = round(1000 * time.time())
         metrics = [Metric(name, value, now, epoch.step) for name, value in _values(epoch).items()]
