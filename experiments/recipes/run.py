@@ -50,7 +50,7 @@ TRIALS = {
     "sppnet": Trial("sppnet", "zf5-spp", {"input_size": 64, "width": 0.5}, 40, validate_every=5),
     "sppnet-multi": Trial("sppnet-multi", "zf5-spp", {"input_size": 64, "width": 0.5}, 40, validate_every=5),
     "sppnet-random": Trial("sppnet-random", "zf5-spp", {"input_size": 64, "width": 0.5}, 40, validate_every=5),
-    "alexnet": Trial("alexnet", "alexnet", {"width": 0.5}, 20, validate_every=5),
+    "alexnet": Trial("alexnet", "alexnet", {}, 10, batch_size=16, rate=0.004, validate_every=5),
     "modern": Trial("modern", "resnet20", {"input_size": 64}, 20),
     "modern-fine-tune": Trial("modern-fine-tune", "resnet20", {"input_size": 64}, 10, start="resnet20-cifar10"),
 }
