@@ -17,7 +17,7 @@ SAMPLE = 48  # images whose size is looked at
 SMALL_SIDE = 48  # pixels: shorter sides up to this are what CIFAR's networks see whole
 MANY = 20_000  # images from which small networks learn more than a start elsewhere would give
 IMAGENET_START, CIFAR_START = "resnet18-imagenet", "resnet20-cifar10"
-FINE_TUNED_IMAGES, SCRATCH_IMAGES = 20_000, 100_000  # seen in all, at least: measured in experiments/modern-photos
+FINE_TUNED_IMAGES, SCRATCH_IMAGES = 20_000, 100_000  # seen in all; chosen to take minutes on two cores, not tuned
 FEWEST, MOST = 15, 100  # epochs
 OWN_LENGTH = ("modern", "modern-fine-tune", "modern-cifar")  # recipes without a paper's length on other data
 

@@ -258,5 +258,4 @@ def class_weights(labels: Sequence[int], classes: int) -> tuple[float, ...]:
 
 def _without(listing: Listing, broken: Sequence[Broken]) -> Listing:
     names = {item.name for item in broken}
-    kept = [index for index, item in enumerate(listing.items) if item.name not in names]
-    return Listing(tuple(listing.items[i] for i in kept), tuple(listing.labels[i] for i in kept), listing.classes)
+    return listing.take([index for index, item in enumerate(listing.items) if item.name not in names])

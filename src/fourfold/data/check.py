@@ -16,9 +16,8 @@ from torch import Tensor
 from fourfold.ahead import in_order
 from fourfold.data.duplicates import FLAT, Print, exact_pairs, fingerprint, near_pairs
 from fourfold.data.headers import oddities
-from fourfold.data.listing import AHEAD, WHOLE, Broken, Item
+from fourfold.data.listing import AHEAD, WHOLE, Broken, Item, to_image
 from fourfold.data.splits import find_parts
-from fourfold.images import check_image, read_image
 
 TINY = 32  # pixels of the shorter side below which most networks see little: CIFAR's images are the smallest in use
 STRIP = 4  # times the shorter side; a square crop of a longer image shows less than a quarter of it
@@ -139,7 +138,7 @@ def _look(item: Item) -> _Look | Broken:
     try:
         content = item.content()
         is_pixels = isinstance(content, Tensor)
-        image = check_image(content) if is_pixels else read_image(content, name=item.name)
+        image = to_image(content, item.name)
     except ValueError as error:
         return Broken(item.name, str(error))
     height, width = image.shape[1:]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from fourfold.data.check import DataReport, Place, Twins
-from fourfold.images import check_image, read_image, resize
+from fourfold.data.listing import to_image
+from fourfold.images import resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,8 +104,7 @@ def _draw_sheet(figure: Figure, cells: Sequence[tuple[Place, str, bool]]) -> Non
 
 
 def _thumb(place: Place) -> Tensor:
-    content = place.item.content()
-    image = check_image(content) if isinstance(content, Tensor) else read_image(content, name=place.item.name)
+    image = to_image(place.item.content(), place.item.name)
     scale = THUMB / max(image.shape[1:])
     return resize(image, *(max(1, round(side * scale)) for side in image.shape[1:])) if scale < 1 else image
 

@@ -70,8 +70,5 @@ def decode(
             images[len(kept)] = centre_view(image, size)
             kept.append(index)
         watch(index + 1, len(listing))
-    labels = torch.tensor([listing.labels[index] for index in kept], dtype=torch.int64)
-    for label, name in enumerate(listing.classes):
-        if not (labels == label).any():
-            raise ValueError(f"no image of class {name!r} can be read; replace its files or remove the class")
+    labels = torch.tensor(listing.take_readable(kept).labels, dtype=torch.int64)
     return Examples(images[: len(kept)], labels, listing.classes), broken

@@ -61,6 +61,19 @@ class Listing:
     def __len__(self) -> int:
         return len(self.items)
 
+    def take(self, indices: Sequence[int]) -> Listing:
+        """The items at these positions, in this order; the classes stay."""
+        return Listing(tuple(self.items[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
+
+    def take_readable(self, indices: Sequence[int]) -> Listing:
+        """`take` for those that could be read. Raises ValueError where a class has none of them."""
+        kept = self.take(indices)
+        filled = set(kept.labels)
+        for label, name in enumerate(self.classes):
+            if label not in filled:
+                raise ValueError(f"no image of class {name!r} can be read; replace its files or remove the class")
+        return kept
+
 
 Parts = dict[str, Listing]
 """A data set as its source divides it: "train", "val" and "test" as far as they are there, or WHOLE alone.
@@ -108,9 +121,13 @@ def read_in_order(items: Sequence[Item]) -> Iterator[Tensor | Broken]:
     return in_order(_read, items, AHEAD)
 
 
+def to_image(content: bytes | Tensor, name: str) -> Tensor:
+    """An item's content as uint8 (3,H,W) RGB. Raises ValueError for what is no image, as `read_image` does."""
+    return check_image(content) if isinstance(content, Tensor) else read_image(content, name=name)
+
+
 def _read(item: Item) -> Tensor | Broken:
     try:
-        content = item.content()
-        return check_image(content) if isinstance(content, Tensor) else read_image(content, name=item.name)
+        return to_image(item.content(), item.name)
     except ValueError as error:
         return Broken(item.name, str(error))

@@ -76,11 +76,7 @@ def survey(
             if index % every == 0:
                 sample.append(image)
         watch(index + 1, len(listing))
-    labels = tuple(listing.labels[index] for index in kept)
-    for label, name in enumerate(listing.classes):
-        if label not in set(labels):
-            raise ValueError(f"no image of class {name!r} can be read; replace its files or remove the class")
-    return Listing(tuple(listing.items[index] for index in kept), labels, listing.classes), broken, torch.stack(sample)
+    return listing.take_readable(kept), broken, torch.stack(sample)
 
 
 def _bound(crop: Crop, numbers: list[float]) -> Callable[[int, int], Window]:

@@ -94,7 +94,7 @@ def hold_out(listing: Listing, seed: int, key: Callable[[Item], str]) -> tuple[L
         count = min(max(1, round(HELD_OUT * len(ranked))), len(ranked) - 1)
         held |= {index for _, index in sorted(ranked)[:count]}
     everything = range(len(listing))
-    return _take(listing, [index for index in everything if index not in held]), _take(listing, sorted(held))
+    return listing.take([index for index in everything if index not in held]), listing.take(sorted(held))
 
 
 def _place(text: str) -> Path:
@@ -110,11 +110,6 @@ def _place(text: str) -> Path:
 def _relative(item: Item, root: Path) -> str:
     path = Path(item.name)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-
-
-def _take(listing: Listing, indices: list[int]) -> Listing:
-    items = tuple(listing.items[index] for index in indices)
-    return Listing(items, tuple(listing.labels[index] for index in indices), listing.classes)
 
 
 def _check_classes(parts: Parts) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fourfold.catalog import WEIGHTS
 from fourfold.data.dice import generator_for
 from fourfold.data.loader import Loader, Rows, Source, in_turn
 from fourfold.images import Pixels
@@ -29,7 +30,7 @@ from fourfold.train.schedule import Progress
 from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
 from fourfold.weights import save_weights
 
-BEST, LAST = "weights.safetensors", "last.safetensors"
+BEST, LAST = WEIGHTS, "last.safetensors"
 SAVE_EVERY = 120.0  # seconds between checkpoints
 
 
