@@ -147,9 +147,9 @@ def test_options_of_explain_are_checked(fail: Fail, arguments: tuple[str, ...], 
 def test_evaluate_needs_a_folder_of_classes_that_the_model_knows(fail: Fail) -> None:
     Path("data").mkdir()
 
-    assert "no folder gone" in fail("evaluate", "gone")
-    assert "no folder good.png" in fail("evaluate", "good.png")
-    assert "not 3 arguments" in fail("evaluate", "a", "b", "c")
+    assert "no folder or file gone" in fail("evaluate", "gone")
+    assert "good.png is not known as data" in fail("evaluate", "good.png")
+    assert "no model 'a'" in fail("evaluate", "a", "b", "c")
     assert "data has no folders in it" in fail("evaluate", "data")
     Path("data/zebra").mkdir()
     assert "data/zebra has no images" in fail("evaluate", "data")

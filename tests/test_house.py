@@ -24,12 +24,13 @@ ONLY_USERS = {
         "data/headers.py",
         "data/check_picture.py",
         "data/duplicates.py",
+        "evaluate/views_picture.py",
     ),
-    "matplotlib": ("plots.py", "data/check_picture.py"),
+    "matplotlib": ("plots.py", "data/check_picture.py", "evaluate/figures.py"),
     "numba": ("models/lrn_kernels.py", "resample.py"),
     "urllib": ("catalog.py",),
     "huggingface_hub": ("catalog.py",),
-    "typer": ("cli.py", "cli_train.py", "cli_data.py", "terminal.py"),
+    "typer": ("cli.py", "cli_train.py", "cli_data.py", "cli_evaluate.py", "cli_models.py", "terminal.py"),
     "rich": ("terminal.py", "report.py", "cli_data.py"),
     "pickle": ("weights.py", "data/cifar.py"),
     "datasets": ("data/hub.py",),
@@ -38,6 +39,7 @@ ONLY_USERS = {
     "tensorboardX": ("train/tracking.py",),
     "wandb": ("train/tracking.py",),
     "mlflow": ("train/tracking.py",),
+    "ray": ("cluster.py",),
 }
 
 

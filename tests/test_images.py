@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from fourfold.images import centre_crop, read_image, resize, resize_shorter
+from fourfold.images import centre_crop, read_image, resize, resize_shorter, scaled_size
 
 FOUR = np.array([[250, 10, 20], [30, 240, 40], [50, 60, 230], [200, 190, 180]], dtype=np.uint8)
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {}, "PPM": {}, "GIF": {}, "WEBP": {"lossless": True}, "JPEG2000": {}}
@@ -220,3 +220,28 @@ def test_the_centre_crop_is_torchvisions(height: int, width: int, size: int) -> 
 def test_no_crop_is_larger_than_its_image() -> None:
     with pytest.raises(ValueError, match="20x30 has no 24x24 crop; scale it to at least 24 first"):
         centre_crop(noise(3, 30, 20), 24)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "shorter", "size"),
+    [
+        (375, 500, 256, (256, 341)),  # 341.33
+        (500, 375, 256, (341, 256)),
+        (375, 500, 360, (360, 480)),
+        (240, 240, 224, (224, 224)),
+        (9, 12, 32, (32, 42)),  # 42.67
+        (4, 200, 224, (224, 11200)),
+    ],
+)
+def test_the_scaled_size_is_the_one_worked_out_by_hand(height: int, width: int, shorter: int, size: tuple[int, int]) -> None:
+    assert scaled_size(height, width, shorter) == size
+
+
+@settings(deadline=None)
+@given(st.integers(4, 3000), st.integers(4, 3000), st.integers(4, 700))
+def test_the_longer_side_is_rounded_down(height: int, width: int, shorter: int) -> None:
+    scaled = scaled_size(height, width, shorter)
+
+    assert min(scaled) == shorter
+    longer = shorter * max(height, width) // min(height, width)
+    assert scaled == ((shorter, longer) if height <= width else (longer, shorter))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fourfold import report
-from fourfold.evaluate.metrics import Interval
-from fourfold.evaluate.runner import Evaluation
+from fourfold.evaluate.answers import Reply
+from fourfold.evaluate.summary import Evaluation
 from fourfold.verbs import Answer, Failure, Guess, explain, models
 
 IMAGE = torch.zeros(3, 8, 8, dtype=torch.uint8)
@@ -92,23 +93,55 @@ def test_names_are_shown_on_one_line_without_controls_and_without_being_read_as_
     assert lines[1].startswith(shown)
 
 
-def test_an_evaluation_is_in_per_cent() -> None:
-    result = Evaluation("net", "centre 8", 1234, 91.23456, 99.5, Interval(89.52345, 92.7), 10, ())
+def evaluation() -> Evaluation:
+    """Three images of four that can be read: two right, one of them barely, and one whose class comes third."""
+    replies = (
+        Reply(0, "a.png", 0, 0, 0.9, ((0, 0.9), (1, 0.1))),
+        Reply(1, "b.png", 1, 0, 0.4, ((1, 0.4), (0, 0.35), (2, 0.25))),
+        Reply(2, "c.png", 1, error="c.png is empty"),
+        Reply(3, "d.png", 2, 2, 0.123456789, ((0, 0.5), (1, 0.3765432))),
+    )
+    return Evaluation("net", "centre 8", ("x", "y", "z", "unused"), replies, views=7, seconds=0.0123456, wall_seconds=1.0)
 
-    record = report.evaluation_record(result)
 
-    assert record == {
-        "model": "net",
-        "protocol": "centre 8",
-        "images": 1234,
-        "classes": 10,
-        "top1": 91.235,
-        "top5": 99.5,
-        "top1_interval": [89.523, 92.7],
-        "broken": [],
-    }
-    assert "1,234" in text_of(report.evaluation_table(result))
-    assert "91.23 %" in text_of(report.evaluation_table(result))
+def test_an_evaluation_is_in_per_cent_and_its_classes_in_shares() -> None:
+    record = report.evaluation_record(evaluation())
+
+    assert (record["model"], record["protocol"], record["images"], record["classes"]) == ("net", "centre 8", 3, 3)
+    assert (record["top1"], record["top5"], record["views"]) == (66.667, 100.0, 7)
+    assert record["top1_interval"] == pytest.approx([20.77, 93.85], abs=0.01)  # Wilson's, of 2 in 3
+    assert record["ms_per_image"] == 4.115
+    assert record["log_loss"] == pytest.approx(-(math.log(0.9) + math.log(0.4) + math.log(0.123456789)) / 3, abs=1e-5)
+    assert record["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.5) / 3, abs=1e-5)  # one answer in each bin
+    assert record["per_class"] == [
+        {"class": "x", "precision": 0.5, "recall": 1.0, "f1": 0.66667, "images": 1, "guessed": 2},
+        {"class": "y", "precision": 1.0, "recall": 1.0, "f1": 1.0, "images": 1, "guessed": 1},
+        {"class": "z", "precision": 0.0, "recall": 0.0, "f1": 0.0, "images": 1, "guessed": 0},
+    ]
+    assert record["broken"] == [{"source": "c.png", "error": "c.png is empty"}]
+    json.dumps(record)
+
+
+def test_tables_of_evaluations_have_accuracy_and_cost() -> None:
+    alone, both = evaluation(), [("single", evaluation()), ("ten", evaluation())]
+
+    assert text_of(report.evaluation_table(alone)).split("\n")[1].split() == [
+        "3", "66.67", "%", "20.77", "to", "93.85", "100.00", "%", "40.0", "%", "7", "4.12",
+    ]  # fmt: skip
+    lines = text_of(report.comparison_table(both)).splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["single", "ten"]
+    assert [row["name"] for row in report.comparison_record(both)["protocols"]] == ["single", "ten"]
+
+
+def test_every_protocol_has_a_row_that_fits_a_terminal() -> None:
+    records = report.protocol_records(224)
+
+    lines = text_of(report.protocol_table(records), 100).splitlines()
+
+    for row in records:
+        (line,) = [line for line in lines if line.split()[0] == row["name"] and str(row["views"]) in line.split()[1:2]]
+        assert row["source"] in line
+        assert row["does"].split()[0] in line
 
 
 def test_an_explanation_has_totals_and_every_layer() -> None:

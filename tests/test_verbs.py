@@ -14,7 +14,8 @@ from PIL import Image
 
 import fourfold
 from fourfold import verbs
-from fourfold.evaluate.protocol import CentreView
+from fourfold.evaluate.crops import Crops
+from fourfold.evaluate.views import CENTRE
 from fourfold.verbs import Answer, Failure, Model
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -133,7 +134,7 @@ def test_as_many_classes_are_named_as_asked_for(model: Model, top: int, count: i
 
 
 def test_another_protocol_may_be_given(model: Model) -> None:
-    (answer,) = answered(verbs.classify(photo(7), model, protocol=CentreView(scale=40, size=32)))
+    (answer,) = answered(verbs.classify(photo(7), model, protocol=Crops((40,), 32, CENTRE, are_mirrored=False)))
 
     (cropped,) = answered(verbs.classify(photo(7)[4:36, 14:46], model))
     assert answer.protocol == "centre 32 crop of shorter side 40"

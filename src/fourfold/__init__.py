@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from fourfold.verbs import class_heat as class_heat
     from fourfold.verbs import classify as classify
     from fourfold.verbs import evaluate as evaluate
+    from fourfold.verbs import evaluate_each as evaluate_each
     from fourfold.verbs import explain as explain
     from fourfold.verbs import load as load
     from fourfold.verbs import load_file as load_file
     from fourfold.verbs import models as models
+    from fourfold.verbs import predictor as predictor
+    from fourfold.verbs import protocol_names as protocol_names
+    from fourfold.verbs import show_views as show_views
     from fourfold.verbs import train as train
 
 __all__ = [
@@ -37,10 +41,14 @@ __all__ = [
     "class_heat",
     "classify",
     "evaluate",
+    "evaluate_each",
     "explain",
     "load",
     "load_file",
     "models",
+    "predictor",
+    "protocol_names",
+    "show_views",
     "train",
 ]
 

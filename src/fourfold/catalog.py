@@ -120,6 +120,14 @@ def entry_of(name: str) -> ModelEntry | None:
     return None if table is None else _published_entry(name, table)
 
 
+def is_model(name: str) -> bool:
+    """Whether `load` would take this for weights that have a name, or for a run folder."""
+    try:
+        return name in weight_names() or (Path(name) / ENTRY).is_file()
+    except OSError:  # such as a name longer than the system allows
+        return False
+
+
 def is_here(name: str) -> bool:
     """Whether these weights can be had without a download."""
     table = _published().get(name)

@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,21 @@ import typer
 from typer.exceptions import TyperException
 
 from fourfold.cli_data import data_app
+from fourfold.cli_evaluate import evaluate, protocols
+from fourfold.cli_models import (
+    DEFAULT_MODEL,
+    ClassesFile,
+    ModelNames,
+    PixelsText,
+    ProtocolName,
+    ScalesText,
+    WeightsFile,
+    draw_views,
+    open_models,
+    parse_scales,
+    take_models,
+    write_png,
+)
 from fourfold.cli_train import train
 from fourfold.terminal import (
     INTERRUPTED,
@@ -30,9 +44,8 @@ from fourfold.terminal import (
 )
 
 if TYPE_CHECKING:
-    from fourfold.verbs import Answer, Model
+    from fourfold.verbs import Answer
 
-DEFAULT_MODEL = "resnet20-cifar10"  # catalog.DEFAULT; importing that would import torch
 QUIET_BELOW = 64  # images; less than that is over before a progress bar could be read
 
 app = typer.Typer(
@@ -43,13 +56,8 @@ app = typer.Typer(
     help="VGG, ResNet, GoogLeNet and SPP-net as their papers describe them.",
 )
 
-ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `fourfold models`, a run folder, or owner/name.")]
-WeightsFile = Annotated[Path | None, typer.Option("--weights", help="Somebody else's weights file for network --model.")]
-ClassesFile = Annotated[Path | None, typer.Option("--classes", help="With --weights: class names, one a line.")]
-PixelsText = Annotated[
-    str | None, typer.Option("--pixels", help='With --weights: imagenet (default), cifar10, half or "mean=R,G,B,std=R,G,B".')
-]
-
+app.command()(evaluate)
+app.command()(protocols)
 app.command()(train)
 app.add_typer(data_app, name="data")
 
@@ -97,11 +105,14 @@ def root(
 @app.command()
 def classify(
     paths: Annotated[list[str], typer.Argument(help="Images, folders, glob patterns, or - for standard input.")],
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelNames = None,
     top: Annotated[int, typer.Option(help="How many classes to name.")] = 5,
+    protocol: ProtocolName = "single",
+    scales: ScalesText = None,
     as_json: Json = False,
     save: Annotated[bool, typer.Option("--save", help="Write a picture of each answer.")] = False,
     save_to: Annotated[Path | None, typer.Option(help="The folder for --save; by default answers.")] = None,
+    show_views: Annotated[Path | None, typer.Option(help="A PNG file: what the protocol sees of the first photo.")] = None,
     weights: WeightsFile = None,
     classes: ClassesFile = None,
     pixels: PixelsText = None,
@@ -109,12 +120,19 @@ def classify(
     """Name what is in photos."""
     from fourfold import report, verbs
 
-    chosen = _model(model, weights, classes, pixels)
-    found = verbs.find(paths)
+    more, photos = take_models(paths) if model else ([], paths)
+    models = open_models([*(model or [DEFAULT_MODEL]), *more], weights, classes, pixels)
+    numbers = parse_scales(scales)
+    asked = verbs.predictor(models, protocol, numbers)
+    found = verbs.find(photos)
+    if show_views is not None:
+        first = next((each for each in found if not isinstance(each, verbs.Failure)), None)
+        if first is not None:
+            draw_views(show_views, models[0], first, protocol, numbers)
     records: list[dict[str, Any]] = []
     failures: list[str] = []
     with progress("classifying", is_quiet=as_json or len(found) < QUIET_BELOW) as show:
-        for number, answer in enumerate(verbs.classify_each(found, chosen, top=top), start=1):
+        for number, answer in enumerate(verbs.answer_each(asked, found, top), start=1):
             record = report.answer_record(answer)
             if as_json:
                 print(json.dumps(record), flush=True)
@@ -150,7 +168,7 @@ def explain(
         if plot is None:
             raise ValueError("a photo needs --plot FILE.png, where its heatmap is written")
         heat = verbs.class_heat(model, photo, label)
-        _write_png(plot, lambda path: heat.plot().save(path, format="PNG"))
+        write_png(plot, lambda path: heat.plot().save(path, format="PNG"))
         if as_json:
             print(json.dumps({"label": heat.label, "probability": round(heat.probability, 6), "plot": str(plot)}))
         else:
@@ -160,7 +178,7 @@ def explain(
         raise ValueError(f"--label {label} needs a photo in which to look for it")
     result = verbs.explain(model, size, parse_options(option))
     if plot is not None:
-        _write_png(plot, lambda path: plots.explanation(result, path))
+        write_png(plot, lambda path: plots.explanation(result, path))
     if as_json:
         print(json.dumps(report.explanation_record(result)))
         return 0
@@ -186,51 +204,6 @@ def models(as_json: Json = False) -> int:
     return 0
 
 
-@app.command()
-def evaluate(
-    model_and_data: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="DATA holds a folder for each class.")],
-    model: ModelName = DEFAULT_MODEL,
-    as_json: Json = False,
-    weights: WeightsFile = None,
-    classes: ClassesFile = None,
-    pixels: PixelsText = None,
-) -> int:
-    """Measure a model's accuracy on a folder of class folders."""
-    from fourfold import report, verbs
-
-    *names, data = model_and_data
-    if len(names) > 1:
-        raise ValueError(f"evaluate takes a model and one folder, not {len(model_and_data)} arguments")
-    chosen = _model(names[0] if names else model, weights, classes, pixels)
-    with progress("evaluating", is_quiet=as_json) as show:
-        result = verbs.evaluate(chosen, data, watch=show)
-    if as_json:
-        print(json.dumps(report.evaluation_record(result)))
-    else:
-        show_table(report.evaluation_table(result))
-    return report_broken([broken.error for broken in result.broken])
-
-
-def _model(model: str, weights: Path | None, classes: Path | None, pixels: str | None) -> Model:
-    """The model that the options name, saying first what will be downloaded."""
-    from fourfold import catalog, verbs
-
-    if weights is not None:
-        if classes is None:
-            raise ValueError("--weights needs --classes FILE, a text file with one class name a line")
-        return verbs.load_file(weights, model, classes, "imagenet" if pixels is None else pixels)
-    if classes is not None or pixels is not None:
-        given = "--pixels" if classes is None else "--classes"
-        raise ValueError(f"{given} goes with --weights FILE; give that too, or leave {given} out")
-    entry = catalog.entry_of(model)
-    is_download = entry is not None and bool(entry.url)
-    if entry is not None and is_download:
-        print(f"{entry.name}: {entry.megabytes:g} MB from {entry.url}, kept in {catalog.cache_folder()}", file=sys.stderr)
-        print(f"licence: {entry.licence}", file=sys.stderr)
-    with progress("downloading", unit="MB", is_quiet=not is_download) as show:
-        return verbs.load(model, lambda done, total: show(done // 10**6, total // 10**6))
-
-
 def _save_picture(answer: Answer, folder: Path) -> None:
     """Write the answer's picture under a name that is not taken yet."""
     stem = Path(answer.source).stem[:50] if answer.source != "-" else "standard-input"  # file names may have 255 bytes
@@ -238,9 +211,3 @@ def _save_picture(answer: Answer, folder: Path) -> None:
     path = next(name for name in names if not name.exists())
     write_picture(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
     print(f"wrote {path}", file=sys.stderr)
-
-
-def _write_png(path: Path, write: Callable[[Path], object]) -> None:
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} is not the name of a PNG file; end it with .png")
-    write_picture(path, write)

@@ -166,11 +166,15 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_shorter(image: Tensor, size: int) -> Tensor:
-    """Scale so that the shorter side has `size` pixels; the longer side is rounded down, as torchvision does."""
-    height, width = image.shape[-2:]
+    """Scale so that the shorter side has `size` pixels; see `scaled_size`."""
+    return resize(image, *scaled_size(image.shape[-2], image.shape[-1], size))
+
+
+def scaled_size(height: int, width: int, shorter: int) -> tuple[int, int]:
+    """Height and width of an image once its shorter side is `shorter`; the longer is rounded down, as torchvision does."""
     if height <= width:
-        return resize(image, size, int(size * width / height))
-    return resize(image, int(size * height / width), size)
+        return shorter, int(shorter * width / height)
+    return int(shorter * height / width), shorter
 
 
 def view_scale(size: int) -> int:

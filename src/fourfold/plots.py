@@ -162,8 +162,8 @@ def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
 
 
 def _name(name: str, length: int) -> str:
-    """A class's name in one short line; a dollar sign would begin a formula."""
-    line = " ".join(name.split())
+    """A class's name in one short line; a dollar sign would begin a formula, and a lone surrogate cannot be drawn."""
+    line = " ".join(name.encode("utf-8", "backslashreplace").decode().split())
     return (line if len(line) <= length else f"{line[: length - 1].rstrip()}…").replace("$", r"\$")
 
 

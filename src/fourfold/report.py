@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from fourfold.sources import Failure
+
 if TYPE_CHECKING:  # for types alone, so that importing this stays cheap
     from fourfold.catalog import ModelEntry
     from fourfold.data.listing import Broken
-    from fourfold.evaluate.runner import Evaluation
+    from fourfold.evaluate.metrics import ClassScore, Interval
+    from fourfold.evaluate.summary import Evaluation
     from fourfold.explain import Explanation, Layer
     from fourfold.training import Trained
-    from fourfold.verbs import Answer, Failure, Listed
+    from fourfold.answering import Answer
+    from fourfold.verbs import Listed
 
 Record = dict[str, Any]
+PAGE = "report.html"  # of an evaluation, in its folder
 CONTROL = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, lone surrogates (undecodable bytes), line and paragraph separators
 
 
 def answer_record(answer: Answer | Failure) -> Record:
     """What `classify --json` prints for one input."""
-    from fourfold.verbs import Failure
-
     if isinstance(answer, Failure):
         return {"source": answer.source, "error": answer.error}
     guesses = [{"label": g.label, "index": g.index, "probability": round(g.probability, 6)} for g in answer.top]
@@ -42,7 +45,7 @@ def answer_table(records: Sequence[Record]) -> Table:
 
 
 def evaluation_record(result: Evaluation) -> Record:
-    """What `evaluate --json` prints; accuracies in per cent."""
+    """What `evaluate --json` prints; accuracies in per cent, scores of classes and calibration as shares of 1."""
     return {
         "model": result.model,
         "protocol": result.protocol,
@@ -50,21 +53,74 @@ def evaluation_record(result: Evaluation) -> Record:
         "classes": result.classes,
         "top1": round(result.top1, 3),
         "top5": round(result.top5, 3),
-        "top1_interval": [round(result.top1_interval.low, 3), round(result.top1_interval.high, 3)],
+        "top1_interval": _interval(result.top1_interval),
+        "top5_interval": _interval(result.top5_interval),
+        "calibration_error": round(result.calibration.error, 5),
+        "log_loss": round(result.log_loss, 5),
+        "views": result.views,
+        "ms_per_image": round(1000 * result.seconds_per_image, 3),
+        "macro": {key: round(getattr(result.macro, key), 5) for key in ("precision", "recall", "f1")},
+        "per_class": [_class_record(score) for score in result.per_class if score.support or score.guessed],
         "broken": _broken_records(result.broken),
     }
 
 
+def comparison_record(found: Sequence[tuple[str, Evaluation]]) -> Record:
+    """What `evaluate --json` prints of several protocols: a record for each, with its name."""
+    return {"protocols": [{"name": name, **evaluation_record(result)} for name, result in found]}
+
+
 def evaluation_table(result: Evaluation) -> Table:
-    """One row: how many images, and how many of them right."""
-    interval = result.top1_interval
-    table = _table("images", "top-1", "95 % interval", "top-5", caption=f"{result.model}, {result.protocol}")
-    table.add_row(
-        f"{result.images:,}",
-        f"{result.top1:.2f} %",
-        f"{interval.low:.2f} to {interval.high:.2f}",
-        f"{result.top5:.2f} %",
-    )
+    """One row: how many images, how many of them right, and what it cost."""
+    caption = f"{result.model}, {result.protocol}"
+    table = _table("images", "top-1", "95 % interval", "top-5", "ECE", "views", "ms/image", caption=caption, right=0)
+    table.add_row(f"{result.images:,}", *_accuracy_cells(result))
+    return table
+
+
+def comparison_table(found: Sequence[tuple[str, Evaluation]]) -> Table:
+    """A row for each protocol (GoogLeNet Table 3, VGG Table 5)."""
+    caption = f"{found[0][1].model}, {found[0][1].images:,} images"
+    table = _table("protocol", "top-1", "95 % interval", "top-5", "ECE", "views", "ms/image", caption=caption, right=1)
+    for name, result in found:
+        table.add_row(name, *_accuracy_cells(result))
+    return table
+
+
+def _accuracy_cells(result: Evaluation) -> list[str]:
+    low, high = result.top1_interval.low, result.top1_interval.high
+    error = _percent(result.calibration.error)
+    cost = f"{1000 * result.seconds_per_image:.3g}"
+    return [f"{result.top1:.2f} %", f"{low:.2f} to {high:.2f}", f"{result.top5:.2f} %", error, str(result.views), cost]
+
+
+def _interval(interval: Interval) -> list[float]:
+    return [round(interval.low, 3), round(interval.high, 3)]
+
+
+def _class_record(score: ClassScore) -> Record:
+    shares = {key: round(getattr(score, key), 5) for key in ("precision", "recall", "f1")}
+    return {"class": score.label, **shares, "images": score.support, "guessed": score.guessed}
+
+
+def protocol_records(size: int) -> list[Record]:
+    """What `protocols --json` prints: every protocol by name, for a network that reads size x size pixels."""
+    from fourfold.papers.protocols import PROTOCOLS, protocol_named
+
+    made = ((name, named.source, protocol_named(name, size)) for name, named in PROTOCOLS.items())
+    return [
+        {"name": name, "source": source, "views": len(protocol.views(3 * size, 4 * size)), "does": str(protocol)}
+        for name, source, protocol in made
+    ]
+
+
+def protocol_table(records: Sequence[Record]) -> Table:
+    """A row for each protocol."""
+    table = _table("protocol", "views", "from", "what it does")
+    table.columns[1].justify = "right"
+    table.columns[3].no_wrap = False  # its words are worth several lines
+    for row in records:
+        table.add_row(row["name"], str(row["views"]), row["source"], row["does"])
     return table
 
 

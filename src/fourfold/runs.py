@@ -19,10 +19,11 @@ from torch import Tensor
 from fourfold import draw, plots
 from fourfold.catalog import ENTRY, WEIGHTS, Network
 from fourfold.data.listing import Broken, Listing, read_in_order
-from fourfold.evaluate.metrics import top_k_hits
-from fourfold.evaluate.protocol import single_view
+from fourfold.evaluate import metrics
+from fourfold.evaluate.crops import single_view
 from fourfold.evaluate.runner import predictions
 from fourfold.files import write_text, write_whole
+from fourfold.images import centre_view
 from fourfold.train import journal
 from fourfold.train.recipe import Recipe
 
@@ -49,7 +50,7 @@ class Tested:
 
     def confusion(self, classes: int) -> Tensor:
         """Counts int64 (K,K): rows are true classes, columns guesses."""
-        return (classes * self.truth + self.guesses).bincount(minlength=classes**2).view(classes, classes)
+        return metrics.confusion(self.truth, self.guesses, classes)
 
 
 def answers(network: Network, val: Listing, watch: Callable[[int, int], None]) -> Tested:
@@ -58,7 +59,7 @@ def answers(network: Network, val: Listing, watch: Callable[[int, int], None]) -
     broken: list[Broken] = []
     protocol = single_view(network.classifier.input_size)
     for _, labels, posteriors in predictions(network, protocol, val, val.labels, broken):
-        hits = [have + top_k_hits(posteriors, labels, k) for have, k in zip(hits, (1, 5), strict=True)]
+        hits = [have + metrics.top_k_hits(posteriors, labels, k) for have, k in zip(hits, (1, 5), strict=True)]
         probabilities, guesses = posteriors.max(1)
         parts.append((labels, guesses, probabilities))
         watch(sum(len(part[0]) for part in parts), len(val))
@@ -72,9 +73,10 @@ def write_pictures(folder: Path, network: Network, val: Listing, tested: Tested)
     """curves.png, confusion.png and val_examples.jpg."""
     right, wrong = draw.chosen(tested.truth, tested.guesses, tested.probabilities)
     shown = sorted({*right, *wrong})
-    view = single_view(network.classifier.input_size).view
     read = zip(shown, read_in_order([val.items[index] for index in shown]), strict=True)
-    images = {index: view(image) for index, image in read if not isinstance(image, Broken)}
+    images = {
+        index: centre_view(image, network.classifier.input_size) for index, image in read if not isinstance(image, Broken)
+    }
     sheet = draw.val_examples(images, tested.truth, tested.guesses, tested.probabilities, network.labels)
     confusion = tested.confusion(len(network.labels))
     write_whole(folder / CURVES, lambda path: plots.training_curves(journal.read(folder), path))

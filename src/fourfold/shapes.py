@@ -5,6 +5,7 @@ Coordinates are pixel edges: pixel i covers [i, i+1), so the centre of the first
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,19 @@ class Field:
             stride=self.stride * stride,
             centre=self.centre + ((kernel - 1) / 2 - padding) * self.stride,
         )
+
+    def cells(self, low: float, high: float, count: int) -> tuple[int, int]:
+        """The cells of a map with `count` of them that stand for the window [low, high) in pixels: half-open, never empty.
+
+        Those whose centre lies inside the window (SPP-net appendix A: floor(x / S) + 1 up to ceil(x / S) - 1 where cell i is
+        centred on S * i; other paddings shift x). A window without a centre gets the cell between, as in the authors' code.
+        """
+        first = math.floor((low - self.centre) / self.stride) + 1
+        last = math.ceil((high - self.centre) / self.stride) - 1
+        first, last = (min(max(cell, 0), count - 1) for cell in (first, last))
+        if first > last:
+            first = last = (first + last) // 2
+        return first, last + 1
 
 
 def square(value: int | Sequence[int]) -> int:

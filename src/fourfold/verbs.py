@@ -4,58 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from fourfold import catalog, draw, heat
+from fourfold import catalog, heat
+from fourfold.answering import Answer, Guess, answer_each
 from fourfold.catalog import DEFAULT, Network
 from fourfold.data import check
-from fourfold.data.folder import list_folder
-from fourfold.evaluate import runner
-from fourfold.evaluate.protocol import Protocol, single_view
+from fourfold.data.listing import read_in_order
+from fourfold.data.splits import find_test
+from fourfold.evaluate.predictor import Member, Predictor
+from fourfold.evaluate.protocol import Protocol
+from fourfold.evaluate.summary import Evaluation
+from fourfold.evaluate.views_picture import views_picture
+from fourfold.evaluation_files import Job, evaluate_all
 from fourfold.explain import Explanation
 from fourfold.explain import explain as explain_network
 from fourfold.heat import Heat
+from fourfold.images import SUFFIXES
 from fourfold.jobs import Arguments, run_training
 from fourfold.networks import ALIASES, NETWORKS, build
+from fourfold.papers.protocols import ALL, PROTOCOLS, names_for, protocol_named
 from fourfold.parallel import joined
-from fourfold.sources import Failure, Source, find, read, read_each
+from fourfold.sources import Failure, Source, find, read
 from fourfold.training import Trained, Watching
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-BATCH = 32
+SINGLE = "single"  # the protocol that is meant where none is named
 MAX_SIZE = 100_000  # pixels of side that `explain` counts for
-
-
-@dataclass(frozen=True)
-class Guess:
-    """One class and its probability in 0..1."""
-
-    label: str
-    index: int
-    probability: float
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a model says of one image: the likeliest classes first."""
-
-    source: str
-    top: tuple[Guess, ...]
-    model: str
-    protocol: str
-    image: Tensor
-
-    def plot(self) -> Pillow.Image:
-        """The image with its classes and their probabilities drawn below it."""
-        rows = [(guess.label, guess.probability) for guess in self.top]
-        return draw.captioned(self.image, rows, f"{self.model}, {self.protocol}")
 
 
 @dataclass(frozen=True)
@@ -78,17 +59,22 @@ class Model:
     def labels(self) -> tuple[str, ...]:
         return self.network.labels
 
-    def classify(self, sources: Source | Iterable[Source], *, top: int = 5) -> list[Answer | Failure]:
+    def classify(
+        self, sources: Source | Iterable[Source], *, top: int = 5, protocol: str | Protocol = SINGLE
+    ) -> list[Answer | Failure]:
         """See `classify`."""
-        return classify(sources, self, top=top)
+        return classify(sources, self, top=top, protocol=protocol)
 
-    def evaluate(self, data: str | Path) -> runner.Evaluation:
+    def evaluate(self, data: str | Path, *, protocol: str | Protocol = SINGLE) -> Evaluation:
         """See `evaluate`."""
-        return evaluate(self, data)
+        return evaluate(self, data, protocol=protocol)
 
     def explain(self) -> Explanation:
         """See `explain`."""
         return explain(self)
+
+
+Models = str | Path | Model | Sequence[str | Path | Model]
 
 
 def load(source: str | Path, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Model:
@@ -112,40 +98,45 @@ def load_file(weights: str | Path, network: str, classes: str | Path, pixels: st
 
 def classify(
     sources: Source | Iterable[Source],
-    model: str | Path | Model = DEFAULT,
+    model: Models = DEFAULT,
     *,
     top: int = 5,
-    protocol: Protocol | None = None,
+    protocol: str | Protocol = SINGLE,
+    scales: Sequence[int] | None = None,
 ) -> list[Answer | Failure]:
     """Name what is in images: one Answer or Failure for each, in order.
 
     sources: files, folders (every image below them), glob patterns, "-" for an image on standard input, bytes, Pillow
-    images, uint8 tensors (3,H,W) or arrays (H,W,3) in RGB. Raises ValueError for an unknown model or a `top` below 1.
+    images, uint8 tensors (3,H,W) or arrays (H,W,3) in RGB. model, protocol, scales: see `predictor`. Raises ValueError for an
+    unknown model or protocol, or a `top` below 1.
     """
     many = [sources] if isinstance(sources, Source) else list(sources)
-    return list(classify_each(find(many), model, top=top, protocol=protocol))
+    return list(classify_each(find(many), model, top=top, protocol=protocol, scales=scales))
 
 
 def classify_each(
     sources: Sequence[Source | Failure],
-    model: str | Path | Model = DEFAULT,
+    model: Models = DEFAULT,
     *,
     top: int = 5,
-    protocol: Protocol | None = None,
+    protocol: str | Protocol = SINGLE,
+    scales: Sequence[int] | None = None,
 ) -> Iterator[Answer | Failure]:
     """`classify` one by one, in bounded memory, for inputs that `find` has found."""
-    if top < 1:
-        raise ValueError(f"top is {top}; ask for at least 1 class")
-    network = _model(model).network
-    protocol = protocol or single_view(network.classifier.input_size)
-    for batch in _batched(read_each(sources, BATCH), BATCH):
-        images = [image for _, image in batch if isinstance(image, Tensor)]
-        posteriors = iter(protocol(network, images) if images else ())
-        for source, image in batch:
-            if isinstance(image, Failure):
-                yield image
-            else:
-                yield Answer(source, _top(next(posteriors), network, top), network.entry.name, str(protocol), image)
+    yield from answer_each(predictor(model, protocol, scales), sources, top)
+
+
+def predictor(model: Models, protocol: str | Protocol = SINGLE, scales: Sequence[int] | None = None) -> Predictor:
+    """One model or several, asked under a protocol; posteriors of several are averaged (GoogLeNet 7).
+
+    model: a name, a run folder, a loaded model, or a list of them with the same classes. protocol: a name of `protocols`, names
+    joined by +, or a value. scales: shorter sides in pixels in place of the paper's, for a protocol given by name. Raises
+    ValueError for what does not exist or does not fit together.
+    """
+    networks = [_model(each).network for each in _many(model)]
+    if not isinstance(protocol, str):
+        return Predictor(tuple(Member(network, protocol) for network in networks))
+    return Predictor(tuple(Member(each, protocol_named(protocol, each.classifier.input_size, scales)) for each in networks))
 
 
 def models() -> tuple[list[Listed], list[catalog.ModelEntry]]:
@@ -174,21 +165,92 @@ def explain(model: str | Path | Model, size: int | None = None, options: dict[st
 
 
 def evaluate(
-    model: str | Path | Model,
+    model: Models,
     data: str | Path,
     *,
-    protocol: Protocol | None = None,
+    protocol: str | Protocol = SINGLE,
+    scales: Sequence[int] | None = None,
+    split: str | None = None,
+    out: str | Path | None = None,
+    ray: str | None = None,
     watch: Callable[[int, int], None] = lambda _done, _all: None,
-) -> runner.Evaluation:
-    """Accuracy on a folder of class folders, or on the test/ or val/ folder below it. See `runner.evaluate`."""
-    network = _model(model).network
-    folder = Path(data)
-    known = {label.lower() for label in network.labels}
-    for split in ("test", "val"):
-        if (folder / split).is_dir() and split not in known:
-            folder = folder / split
-            break
-    return runner.evaluate(network, protocol or single_view(network.classifier.input_size), list_folder(folder), watch)
+) -> Evaluation | None:
+    """What a model, or several together, make of labelled images: accuracy, and much else in the Evaluation.
+
+    data: what `find_test` takes: class folders, or test/ or val/ with those, a list, CIFAR archives, shards; `split` names
+    another part. model, protocol, scales: see `predictor`. out: a folder for answers.csv, from which an evaluation that was
+    stopped goes on, and report.html; under torchrun its processes share the images through it, and all but the first get
+    None. ray: with `out`, the address of a Ray cluster to work on, or "local". Raises ValueError for data, names or numbers
+    that will not do, and where no image can be read.
+    """
+    found = evaluate_each(
+        model,
+        data,
+        [protocol],
+        scales=scales,
+        split=split,
+        out=out,
+        ray=ray,
+        watch=lambda _name, done, total: watch(done, total),
+    )
+    return found[0][1] if found else None
+
+
+def evaluate_each(
+    model: Models,
+    data: str | Path,
+    protocols: str | Sequence[str | Protocol] = ALL,
+    *,
+    scales: Sequence[int] | None = None,
+    split: str | None = None,
+    out: str | Path | None = None,
+    ray: str | None = None,
+    watch: Callable[[str, int, int], None] = lambda _name, _done, _all: None,
+) -> list[tuple[str, Evaluation]]:
+    """`evaluate` under several protocols, to compare accuracy and cost (VGG Table 5, GoogLeNet Table 3): (name, Evaluation).
+
+    protocols: names, or "all" for those that every one of the models can be asked by. out: as in `evaluate`; for several
+    protocols a folder with a comparison, and a folder for each in it. watch sees the protocol's name too.
+    """
+    many = [_model(each) for each in _many(model)]
+    names = protocols if not isinstance(protocols, str) else protocol_names(many) if protocols == ALL else [protocols]
+    asked = [(str(name), predictor(many, name, scales)) for name in names]
+    listing, part = find_test(data, asked[0][1].labels, split)
+    place = None if out is None else Path(out)
+    with joined("cpu") as group:
+        job = Job(listing, f"{data} ({part})", group, ray)
+        return evaluate_all(asked, job, place, watch)
+
+
+def protocol_names(model: Models | None = None) -> list[str]:
+    """The test protocols of the papers by name; with a model, or several, those by which all of them can be asked."""
+    if model is None:
+        return list(PROTOCOLS)
+    taken = [set(names_for(_model(each).network)) for each in _many(model)]
+    return [name for name in PROTOCOLS if all(name in names for names in taken)]
+
+
+def show_views(
+    model: str | Path | Model,
+    source: Source,
+    protocol: str | Protocol = SINGLE,
+    *,
+    scales: Sequence[int] | None = None,
+    split: str | None = None,
+) -> Pillow.Image:
+    """A picture of what a model sees of an image, or of the first image of a data set, under a protocol.
+
+    Raises ValueError where there is no image that can be read.
+    """
+    asked = predictor(model, protocol, scales)
+    if isinstance(source, str | Path) and Path(source).suffix.lower() not in SUFFIXES:
+        listing, _ = find_test(source, asked.labels, split)
+        image = next((each for each in read_in_order(listing.items) if isinstance(each, Tensor)), None)
+        if image is None:
+            raise ValueError(f"none of the {len(listing)} images of {source} can be read; give another data set")
+    else:
+        image = _one_image(source)
+    return views_picture(image, asked.members[0].protocol)
 
 
 def train(
@@ -267,24 +329,19 @@ def check_data(data: str | Path, *, watch: Callable[[int, int], None] = lambda _
 
 def class_heat(model: str | Path | Model, source: Source, label: str | None = None) -> Heat:
     """Where in an image a class is seen, by default the likeliest. Raises ValueError for an image that cannot be read."""
+    return heat.class_heat(_model(model).network, _one_image(source), label)
+
+
+def _one_image(source: Source) -> Tensor:
     _, image = read(source if not isinstance(source, str) else Path(source))
     if isinstance(image, Failure):
         raise ValueError(image.error)
-    return heat.class_heat(_model(model).network, image, label)
+    return image
+
+
+def _many(model: Models) -> list[str | Path | Model]:
+    return [model] if isinstance(model, str | Path | Model) else list(model)
 
 
 def _model(model: str | Path | Model) -> Model:
     return model if isinstance(model, Model) else load(model)
-
-
-def _top(posterior: Tensor, network: Network, top: int) -> tuple[Guess, ...]:
-    values, indices = posterior.sort(descending=True, stable=True)
-    return tuple(
-        Guess(network.labels[int(index)], int(index), float(value))
-        for value, index in zip(values[:top], indices[:top], strict=True)
-    )
-
-
-def _batched(items: Iterator[tuple[str, Tensor | Failure]], size: int) -> Iterator[list[tuple[str, Tensor | Failure]]]:
-    while batch := list(islice(items, size)):
-        yield batch

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fourfold.data.examples import Examples, decode
 from fourfold.data.folder import list_folder
-from fourfold.evaluate.protocol import CentreView
+from fourfold.images import centre_view
 
 CLASSES = ("cat", "dog", "emu")
 
@@ -187,4 +187,4 @@ def test_a_large_image_is_read_as_the_view_that_classify_takes(tmp_path: Path) -
 
     for image, name in zip(examples.images, "ab", strict=True):
         whole = torch.from_numpy(np.array(Image.open(tmp_path / name / "1.png"))).permute(2, 0, 1)
-        assert torch.equal(image, CentreView(256, 224).view(whole))
+        assert torch.equal(image, centre_view(whole, 224))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.data.listing import File, Listing
-from fourfold.data.splits import Splits, find_data, hold_out
+from fourfold.data.splits import Splits, find_data, find_test, hold_out
 
 
 def put(root: Path, layout: dict[str, int]) -> Path:
@@ -250,3 +250,46 @@ def test_paths_that_are_missing_or_no_data_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=text):
             find_data(path, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "part", "count"),
+    [
+        ({"cat": 2, "dog": 3}, "all", 5),
+        ({"train/cat": 9, "test/cat": 1, "test/dog": 2, "val/cat": 5}, "test", 3),
+        ({"train/cat": 9, "val/cat": 5, "val/dog": 1}, "val", 6),
+        ({"test/cat": 4}, "test", 4),
+    ],
+)
+def test_a_network_is_measured_on_test_else_val_else_all(tmp_path: Path, layout: dict[str, int], part: str, count: int) -> None:
+    found, name = find_test(put(tmp_path, layout), ("cat", "dog"))
+
+    assert (name, len(found)) == (part, count)
+
+
+def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
+    found, name = find_test(put(tmp_path, {"test": 2, "exam": 1}), ("Test", "exam"))
+
+    assert (name, len(found), found.classes) == ("all", 3, ("exam", "test"))
+
+
+def test_another_part_can_be_named(tmp_path: Path) -> None:
+    data = put(tmp_path, {"train/cat": 9, "test/cat": 1})
+
+    assert len(find_test(data, ("cat",), "train")[0]) == 9
+    with pytest.raises(ValueError, match=r"has no folder val/; add it, or leave the part out"):
+        find_test(data, ("cat",), "val")
+    with pytest.raises(ValueError, match="no part 'dev'; the parts of a data set are train, val and test"):
+        find_test(data, ("cat",), "dev")
+
+
+def test_a_list_is_measured_by_its_parts(tmp_path: Path) -> None:
+    put(tmp_path, {"x": 3})
+    rows = ["path,label,split", "x/0.png,cat,train", "x/1.png,cat,test", "x/2.png,dog,test"]
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+
+    found, name = find_test(tmp_path / "list.csv", ("cat", "dog"))
+
+    assert (name, [Path(item.name).name for item in found.items]) == ("test", ["1.png", "2.png"])
+    with pytest.raises(ValueError, match=r"list.csv has no part val, but train and test"):
+        find_test(tmp_path / "list.csv", ("cat", "dog"), "val")

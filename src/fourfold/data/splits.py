@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.data import cifar, folder, hub, manifest, shards
-from fourfold.data.listing import Item, Listing, Parts
+from fourfold.data.listing import WHOLE, Item, Listing, Parts
 
 HELD_OUT = 0.1  # share of each class that is kept for validation where the source has no validation images
 
@@ -55,6 +55,35 @@ def find_data(path: str | Path, *, seed: int) -> Splits:
     if "val" in parts:
         return Splits(train, parts["val"], parts.get("test"), "val/")
     return Splits(train, parts["test"], None, "test/, as there is no val/", val_is_test=True)
+
+
+def find_test(path: str | Path, labels: Sequence[str], split: str | None = None) -> tuple[Listing, str]:
+    """The images of a data set to measure a network on, and the name of their part: test, else val, else all that there are.
+
+    labels: the network's classes; a folder called like one of them is no part. split: the part to take instead, train, val
+    or test. Raises ValueError where the data or the part cannot be found.
+    """
+    if split not in (None, "train", "val", "test"):
+        raise ValueError(f"no part {split!r}; the parts of a data set are train, val and test")
+    wanted = ("test", "val") if split is None else (split,)
+    place = Path(path)
+    if place.is_dir() and not (cifar.is_cifar(place) or shards.is_shards(place) or hub.is_hub(place)):
+        return _folder_of_test(place, wanted, {label.lower() for label in labels}, takes_all=split is None)
+    parts, _ = find_parts(path)
+    for name in (*wanted, WHOLE) if split is None else wanted:
+        if name in parts:
+            return parts[name], name or "all"
+    raise ValueError(f"{path} has no part {' or '.join(wanted)}, but {' and '.join(name or 'one whole' for name in parts)}")
+
+
+def _folder_of_test(place: Path, wanted: Sequence[str], known: set[str], *, takes_all: bool) -> tuple[Listing, str]:
+    """Of class folders; unlike `find_parts`, train/ may be missing beside the others."""
+    for name in wanted:
+        if name not in known and (place / name).is_dir():
+            return folder.list_folder(place / name), name
+    if not takes_all:
+        raise ValueError(f"{place} has no folder {wanted[0]}/; add it, or leave the part out to measure on all images")
+    return folder.list_folder(place), "all"
 
 
 def find_parts(path: str | Path) -> tuple[Parts, Callable[[Item], str]]:

@@ -1,0 +1,100 @@
+"""`fourfold evaluate` and `fourfold protocols`: parse, call the verb, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fourfold.cli_models import (
+    DEFAULT_MODEL,
+    ClassesFile,
+    ModelNames,
+    PixelsText,
+    ProtocolName,
+    ScalesText,
+    WeightsFile,
+    draw_views,
+    open_models,
+    parse_scales,
+    take_models,
+)
+from fourfold.terminal import Json, progress, report_broken, show_table
+
+if TYPE_CHECKING:
+    from fourfold.evaluate.summary import Evaluation
+
+
+def evaluate(
+    models_and_data: Annotated[list[str], typer.Argument(metavar="[MODEL...] DATA", help="DATA: a folder for each class.")],
+    model: ModelNames = None,
+    protocol: ProtocolName = "single",
+    scales: ScalesText = None,
+    split: Annotated[str | None, typer.Option(help="The part of DATA to measure on: train, val or test.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for report.html and answers.csv; goes on where it stopped.")
+    ] = None,
+    show_views: Annotated[Path | None, typer.Option(help="A PNG file: what the protocol sees of the first photo.")] = None,
+    ray: Annotated[str | None, typer.Option(help="With --out, work on a Ray cluster: its address, or local.")] = None,
+    as_json: Json = False,
+    weights: WeightsFile = None,
+    classes: ClassesFile = None,
+    pixels: PixelsText = None,
+) -> int:
+    """Measure a model, or several together, on labelled photos. --protocol all, or a,b,c, compares test protocols."""
+    from fourfold import report, verbs
+
+    names, data = _names_and_data(models_and_data, model or [])
+    models = open_models(names, weights, classes, pixels)
+    given = verbs.protocol_names(models) if protocol == "all" else protocol.split(",")
+    numbers = parse_scales(scales)
+    if show_views is not None:
+        draw_views(show_views, models[0], data, given[0], numbers, split)
+    with progress("evaluating", is_quiet=as_json) as show:
+        found = verbs.evaluate_each(
+            models, data, given, scales=numbers, split=split, out=out, ray=ray,
+            watch=lambda name, done, total: show(done, total, name),
+        )  # fmt: skip
+    if found:  # under torchrun the first process alone has them
+        _print(found, as_json=as_json)
+    if out is not None and found:
+        print(f"wrote {out / report.PAGE}", file=sys.stderr)
+    return report_broken([broken.error for broken in found[0][1].broken] if found else [])
+
+
+def protocols(
+    size: Annotated[int, typer.Option(help="The side of the network's input in pixels; scales follow it.")] = 224,
+    as_json: Json = False,
+) -> int:
+    """List the papers' test protocols."""
+    from fourfold import report
+
+    if size < 1:
+        raise ValueError(f"size is {size}; give the side of a network's input, at least 1 pixel")
+    records = report.protocol_records(size)
+    if as_json:
+        print(json.dumps({"protocols": records}))
+    else:
+        show_table(report.protocol_table(records))
+    return 0
+
+
+def _names_and_data(words: list[str], given: list[str]) -> tuple[list[str], str]:
+    """The models' names, before or behind DATA, and DATA: the one word that is no model, or else the last."""
+    found, others = take_models(words)
+    data = others[0] if len(others) == 1 else words[-1]
+    rest = words[:-1] if len(others) != 1 else found
+    return [*given, *rest] or [DEFAULT_MODEL], data
+
+
+def _print(found: list[tuple[str, Evaluation]], *, as_json: bool) -> None:
+    from fourfold import report
+
+    if as_json:
+        alone = len(found) == 1
+        print(json.dumps(report.evaluation_record(found[0][1]) if alone else report.comparison_record(found)))
+    else:
+        show_table(report.evaluation_table(found[0][1]) if len(found) == 1 else report.comparison_table(found))
