@@ -28,7 +28,7 @@ from fourfold.papers.protocols import protocol_named
 from fourfold.train.initialise import He
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ray() -> Iterator[Any]:
     """A cluster of this machine alone."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -59,7 +59,7 @@ def made_data(folder: Path, count: int = 20) -> Listing:
     return list_folder(folder)
 
 
-@pytest.mark.filterwarnings("ignore:`use_push_based_shuffle` is deprecated:DeprecationWarning")  # ray's own, of itself
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray\\.")  # ray's own, about itself
 def test_a_cluster_that_is_stopped_and_goes_on_gives_the_answers_of_one_process(ray: Any, tmp_path: Path) -> None:
     listing, seen = made_data(tmp_path / "data"), list[int]()
     alone = evaluate_into(predictor(), listing, tmp_path / "alone", data_name="made")
@@ -119,3 +119,19 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_no_workers_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^workers is 0; give at least 1$"):
         evaluate_on_ray(predictor(), made_data(tmp_path / "data"), tmp_path / "out", data_name="made", workers=0)
+
+
+def test_an_address_where_no_cluster_is_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("ray", exc_type=ImportError)
+    listing = made_data(tmp_path / "data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{free.getsockname()[1]}"
+
+    for address, said in {
+        "nonsense": "^'nonsense' is no address of a cluster; give local, auto, or HOST:PORT of its head$",
+        closed: rf"^no cluster answers at {closed} \(.*refused\); check the address, and that it is running$",
+        "127.0.0.1:99999999999": r"^no cluster answers at .*; check the address",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            evaluate_on_ray(predictor(), listing, tmp_path / "out", data_name="made", address=address)

@@ -10,10 +10,10 @@ shuffle (--costly); --few limits all. Combinations (crops and dense, ensembles) 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import sys
-import time
 from itertools import combinations
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from fourfold.data.listing import Listing, read_in_order
 from fourfold.data.splits import find_test
 from fourfold.evaluate.metrics import calibration, top_k_hits, wilson
 from fourfold.evaluate.predictor import Predictor
+from fourfold.files import write_whole
 from fourfold.papers.protocols import protocol_named
 from fourfold.verbs import load, predictor, protocol_names
 
@@ -33,19 +34,15 @@ COSTLY = {"grid150", "crops144", "crops144-max", "dense5"}
 BOTH = "grid150+dense3"  # VGG Table 5
 
 
-def posteriors(asked: Predictor, listing: Listing, path: Path, count: int, what: str) -> tuple[Tensor, float]:
-    """Posteriors (count,K) of the first images, and seconds per image spent in the network; kept in `path`."""
-    kept = load_file(path) if path.is_file() else {}
-    have = kept.get("posteriors", torch.zeros(0, len(asked.labels)))
-    seconds = float(kept.get("seconds", 0.0))
+def posteriors(asked: Predictor, listing: Listing, path: Path, count: int, what: str) -> Tensor:
+    """Posteriors (count,K) of the first images; kept in `path`."""
+    have = load_file(path)["posteriors"] if path.is_file() else torch.zeros(0, len(asked.labels))
     while len(have) < count:
         images = list(read_in_order(listing.items[len(have) : min(len(have) + CHUNK, count)]))
-        began = time.perf_counter()
         have = torch.cat([have, asked([image for image in images if isinstance(image, Tensor)])])
-        seconds += time.perf_counter() - began
-        save_file({"posteriors": have, "seconds": torch.tensor([seconds])}, path)
+        write_whole(path, functools.partial(save_file, {"posteriors": have}))
         print(f"\r{what} {len(have)}/{count} ", end="", file=sys.stderr, flush=True)
-    return have[:count], seconds / len(have)
+    return have[:count]
 
 
 def row(given: Tensor, truth: Tensor, base: Tensor) -> dict[str, object]:
@@ -83,11 +80,10 @@ def measure(names: dict[str, str], data: str, cache: Path, few: int | None, cost
             count = min(len(listing), costly if protocol in COSTLY else len(listing))
             asked = predictor(model, protocol)
             path = cache / f"{name}.{protocol}.safetensors"
-            given, seconds = posteriors(asked, listing, path, count, f"{name} {protocol}")
+            given = posteriors(asked, listing, path, count, f"{name} {protocol}")
             found[name][protocol] = given
             views = len(protocol_named(protocol, size).views(size, size))
-            cost = {"views": views, "ms_per_image": round(1000 * seconds, 3), "does": str(protocol_named(protocol, size))}
-            rows[protocol] = {**row(given, truth, found[name]["single"]), **cost}
+            rows[protocol] = {**row(given, truth, found[name]["single"]), "views": views, "does": asked.protocol}
         pair = [found[name][part][:costly] for part in BOTH.split("+")]
         rows[BOTH] = row((pair[0][: len(pair[1])] + pair[1]) / 2, truth, found[name]["single"])
         results[name] = rows

@@ -56,7 +56,7 @@ def evaluate(
     with progress("evaluating", is_quiet=as_json) as show:
         found = verbs.evaluate_each(
             models, data, given, scales=numbers, split=split, out=out, ray=ray,
-            watch=lambda name, done, total: show(done, total, name),
+            watch=lambda name, done, total: show(given.index(name) * total + done, len(given) * total, name),
         )  # fmt: skip
     if found:  # under torchrun the first process alone has them
         _print(found, as_json=as_json)

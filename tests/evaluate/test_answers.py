@@ -86,7 +86,6 @@ def test_what_was_written_is_read_back_to_the_last_bit(replies: list[Reply]) -> 
         "ends in space ",
         "'",
         "=1+1",
-        "\udcff\udc80.png",
         "\x00",
         "\u2028\x0b\x0c\x1c\x85",
         "été",
@@ -97,6 +96,14 @@ def test_odd_names_are_kept(path: Path, name: str) -> None:
     append(path, replies, LABELS)
 
     assert read(path, LABELS) == replies
+
+
+@pytest.mark.parametrize("name", ["\udcff.png", "\ud800.png"])
+def test_what_is_no_unicode_is_written_as_an_escape(path: Path, name: str) -> None:
+    append(path, [Reply(0, name, 1, 0, 0.5, ((1, 0.5),)), Reply(1, "next", 0, -1, error=name)], LABELS)
+
+    first, second = read(path, LABELS)
+    assert first.name == second.error == name.encode("unicode_escape").decode()
 
 
 def test_names_with_ends_of_lines_stay_on_one_line_in_letters(path: Path) -> None:

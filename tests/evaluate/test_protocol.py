@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fourfold.catalog import ModelEntry, Network
 from fourfold.evaluate.crops import single_view
-from fourfold.evaluate.protocol import AT_ONCE, Average, Protocol, alike, check_scales, scaled_sizes
+from fourfold.evaluate.protocol import Average, Protocol, alike, check_scales, pixels_at_once, scaled_sizes
 from fourfold.evaluate.views import View
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier, MeanHead, sequential
@@ -133,7 +133,7 @@ def test_images_of_one_scaled_size_go_together_and_none_is_lost(are_mirrored: bo
     images = [noise(30, 40), noise(40, 30), noise(60, 80), noise(30, 41), noise(30, 40, seed=1), noise(20, 20)]
 
     seen: dict[int, Tensor] = {}
-    for members, batch in alike(images, 24, are_mirrored=are_mirrored):
+    for members, batch in alike(images, 24, 24, are_mirrored=are_mirrored):
         assert len(batch) == len(members) * (2 if are_mirrored else 1)
         for place, index in enumerate(members):
             assert index not in seen
@@ -147,12 +147,16 @@ def test_images_of_one_scaled_size_go_together_and_none_is_lost(are_mirrored: bo
 
 
 def test_batches_hold_no_more_pixels_than_stated_unless_one_image_does() -> None:
-    small, large = [noise(100, 100)] * 90, [noise(100, 110)]
+    small, large = [noise(100, 100)] * 18, [noise(100, 110)]
 
-    sizes = [(len(members), batch.shape) for members, batch in alike([*small, *large], 100, are_mirrored=True)]
+    sizes = [(len(members), batch.shape) for members, batch in alike([*small, *large], 100, 100, are_mirrored=True)]
 
-    assert sum(count for count, _ in sizes) == 91
-    assert len(sizes) == 4  # 40 images and their mirror images have 800,000 pixels; then 40, 10 and the one of 100x110
-    assert all(shape[0] * shape[2] * shape[3] <= AT_ONCE for _, shape in sizes)
-    ((members, batch),) = alike([noise(4, 4)], 1500, are_mirrored=True)
+    assert sum(count for count, _ in sizes) == 19
+    assert len(sizes) == 4  # 8 images and their mirror images have 160,000 pixels; then 8, 2 and the one of 100x110
+    assert all(shape[0] * shape[2] * shape[3] <= pixels_at_once(100) for _, shape in sizes)
+    ((members, batch),) = alike([noise(4, 4)], 1500, 224, are_mirrored=True)
     assert (members, batch.shape) == ([0], (2, 3, 1500, 1500))
+
+
+def test_sixteen_images_go_together_and_of_small_ones_more() -> None:
+    assert [pixels_at_once(size) // size**2 for size in (224, 128, 64, 32)] == [16, 16, 32, 128]

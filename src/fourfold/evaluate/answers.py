@@ -56,7 +56,7 @@ def begin(path: Path) -> None:
 
 def append(path: Path, replies: Iterable[Reply], labels: Sequence[str]) -> None:
     """Add lines to an answers file, flushed when this returns; classes by name."""
-    with path.open("a", encoding="utf-8", newline="", errors="surrogateescape") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         file.write("".join(_line(_cells(each, labels)) for each in replies))
 
 
@@ -97,8 +97,8 @@ def _cells(each: Reply, labels: Sequence[str]) -> list[object]:
 
 
 def _one_line(text: str) -> str:
-    """File names may hold the ends of lines, which here would look like the end of a record."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    """File names may hold the ends of lines, which would look like the end of a record, and bytes that are no UTF-8."""
+    return text.replace("\r", "\\r").replace("\n", "\\n").encode("utf-8", "backslashreplace").decode()
 
 
 def _line(cells: Iterable[object]) -> str:

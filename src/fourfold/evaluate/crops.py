@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fourfold.catalog import Network
-from fourfold.evaluate.protocol import AT_ONCE, Protocol, check_scales, in_words
+from fourfold.evaluate.protocol import Protocol, check_scales, in_words, pixels_at_once
 from fourfold.evaluate.views import CENTRE, Layout, View
 from fourfold.images import resize, scaled_size, view_scale
 
@@ -39,7 +39,7 @@ class Crops(Protocol):
         crops = ((index, crop) for index, image in enumerate(images) for crop in self.cut(image))
         fused = torch.zeros(len(images), len(network.labels))
         counts = torch.zeros(len(images), 1)
-        while part := list(islice(crops, max(1, AT_ONCE // self.size**2))):
+        while part := list(islice(crops, pixels_at_once(self.size) // self.size**2)):
             owners = torch.tensor([index for index, _ in part])
             given = network.classifier(network.pixels(torch.stack([crop for _, crop in part]))).softmax(1)
             if self.combine == "mean":

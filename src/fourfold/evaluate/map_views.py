@@ -44,7 +44,7 @@ class MapViews(Protocol):
             scaled_sizes(image.shape[-2], image.shape[-1], self.scales)
         total, counts = torch.zeros(len(images), len(network.labels)), torch.zeros(len(images), 1)
         for scale in self.scales:
-            for members, batch in alike(images, scale, are_mirrored=True):
+            for members, batch in alike(images, scale, self.size, are_mirrored=True):
                 maps = network.classifier.trunk(network.pixels(batch))
                 views = self._at(batch.shape[-2], batch.shape[-1])
                 for half, is_mirrored in zip(maps.chunk(2), (False, True), strict=True):

@@ -17,7 +17,8 @@ from fourfold.catalog import Network
 from fourfold.evaluate.views import View
 from fourfold.images import resize, scaled_size
 
-AT_ONCE = 16 * 224 * 224  # pixels that go through a network together; more are slower per pixel on CPUs
+AT_ONCE = 16  # images of a network's own size that go through it together; more are slower per image on CPUs
+LEAST_PIXELS = 2**17  # of small images so many more: 128 of 32x32
 MOST_PIXELS = 4_000_000  # of a scaled image: VGG-D's first maps then hold 1 GB each
 
 
@@ -94,7 +95,12 @@ def scaled_sizes(height: int, width: int, scales: Sequence[int]) -> list[tuple[i
     return sizes
 
 
-def alike(images: Sequence[Tensor], scale: int, *, are_mirrored: bool) -> Iterator[tuple[list[int], Tensor]]:
+def pixels_at_once(size: int) -> int:
+    """How many pixels go through a network together that reads size x size images."""
+    return max(AT_ONCE * size**2, LEAST_PIXELS)
+
+
+def alike(images: Sequence[Tensor], scale: int, size: int, *, are_mirrored: bool) -> Iterator[tuple[list[int], Tensor]]:
     """Images scaled to a shorter side, in batches of one size: (their positions, uint8 (n,3,h,w)).
 
     Where they are also wanted mirrored, the mirror images are the second half of the batch, which is then twice as long as
@@ -104,7 +110,7 @@ def alike(images: Sequence[Tensor], scale: int, *, are_mirrored: bool) -> Iterat
     for index, image in enumerate(images):
         groups.setdefault(scaled_size(image.shape[-2], image.shape[-1], scale), []).append(index)
     for (height, width), members in groups.items():
-        most = max(1, AT_ONCE // (height * width * (1 + are_mirrored)))
+        most = max(1, pixels_at_once(size) // (height * width * (1 + are_mirrored)))
         for start in range(0, len(members), most):
             part = members[start : start + most]
             batch = torch.stack([resize(images[index], height, width) for index in part])

@@ -100,13 +100,15 @@ def predictions(
 
 
 def summary(
-    predictor: Predictor, listing: Listing, found: Iterable[Reply], seconds: float, wall_seconds: float
+    predictor: Predictor, listing: Listing, found: Sequence[Reply], seconds: float, wall_seconds: float
 ) -> Evaluation:
-    """The evaluation that consists of these replies, in any order. Raises ValueError where no image could be used."""
-    ordered = tuple(sorted(found, key=lambda each: each.index))
-    first = next((listing.items[each.index] for each in ordered if not each.error), None)
+    """The evaluation that consists of these replies, in the order of the listing.
+
+    Raises ValueError where no image could be used, and where the first that could is gone.
+    """
+    first = next((listing.items[each.index] for each in found if not each.error), None)
     views = 0 if first is None else _count_views(predictor, to_image(first.content(), first.name))
-    return Evaluation(predictor.model, predictor.protocol, predictor.labels, ordered, views, seconds, wall_seconds)
+    return Evaluation(predictor.model, predictor.protocol, predictor.labels, tuple(found), views, seconds, wall_seconds)
 
 
 def _batches(predictor: Predictor, listing: Listing, indices: Sequence[int]) -> Iterator[Images]:

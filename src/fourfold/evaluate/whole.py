@@ -110,7 +110,7 @@ def _over_scales(
         scaled_sizes(image.shape[-2], image.shape[-1], protocol.scales)
     total = torch.zeros(len(images), len(network.labels))
     for scale in protocol.scales:
-        for members, batch in alike(images, scale, are_mirrored=protocol.are_mirrored):
+        for members, batch in alike(images, scale, protocol.size, are_mirrored=protocol.are_mirrored):
             given = score(network.pixels(batch))
             total[members] += given.view(-1, len(members), given.shape[1]).sum(0)
     return total / (len(protocol.scales) * (1 + protocol.are_mirrored))

@@ -110,9 +110,13 @@ class PyramidHead(Head):
         """The plain forward on each side x side window at stride 1."""
         self._check_window(maps)
         windows = maps.unfold(2, self.side, 1).unfold(3, self.side, 1)  # (N,C,h',w',side,side)
-        count, _, rows, columns = windows.shape[:4]
-        flat = windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-        return self(flat).view(count, rows, columns, -1).permute(0, 3, 1, 2)
+        rows = [self._row(row) for row in windows.unbind(2)]  # one by one: all windows together are many times the map
+        return torch.stack(rows, 2)
+
+    def _row(self, windows: Tensor) -> Tensor:
+        """(N,C,w',side,side) -> (N,K,w')."""
+        count, _, columns = windows.shape[:3]
+        return self(windows.transpose(1, 2).flatten(0, 1)).view(count, columns, -1).transpose(1, 2)
 
 
 def pyramid_pool(maps: Tensor, levels: Sequence[int]) -> Tensor:

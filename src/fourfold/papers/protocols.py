@@ -39,6 +39,9 @@ PROTOCOLS: Mapping[str, Named] = {
     "ten": Named("AlexNet 4.1, ResNet 3.4", (256,), lambda scales, size: Crops(scales, size, TEN)),
     "ten-whole": Named("SPP-net 3.1", (256,), lambda scales, size: Crops(scales, size, TEN_WHOLE)),
     "dense": Named("VGG Table 3, S = 256", (256,), Dense),
+    "dense-places": Named(
+        "VGG Table 3, S = 256", (256,), lambda scales, size: Dense(scales, size, softmax_first=True)
+    ),
     "dense3": Named("VGG Table 4, S in [256; 512]", (256, 384, 512), Dense),
     "dense3-fixed": Named("VGG Table 4, S = 256", (224, 256, 288), Dense),
     "dense5": Named("ResNet 3.4", (224, 256, 384, 480, 640), Dense),
@@ -75,7 +78,7 @@ def protocol_named(name: str, size: int, scales: Sequence[int] | None = None) ->
     scales: shorter sides in pixels, in place of the paper's; for every part of the name. Raises ValueError for a name that
     there is not, and for a scale smaller than `size`.
     """
-    parts = name.split("+")
+    parts = [part.strip() for part in name.split("+")]
     for part in parts:
         if part not in PROTOCOLS:
             raise ValueError(f"no protocol {part!r}{closest(part, PROTOCOLS)}; choose from {', '.join(PROTOCOLS)}")
@@ -84,7 +87,7 @@ def protocol_named(name: str, size: int, scales: Sequence[int] | None = None) ->
 
 
 def names_for(network: Network) -> list[str]:
-    """The names of PROTOCOLS that the network can be asked by, the cheapest views first as they are listed."""
+    """The names of PROTOCOLS that the network can be asked by, in their order."""
     size = network.classifier.input_size
     return [name for name in PROTOCOLS if _takes(network, protocol_named(name, size))]
 
