@@ -202,7 +202,7 @@ def test_the_test_split_is_measured_where_there_is_one(model: Model, tmp_path: P
     write(tmp_path / split / "cat" / "1.png", 1)
     write(tmp_path / split / "dog" / "2.png", 2)
 
-    assert verbs.evaluate(model, str(tmp_path)).images == 2
+    assert model.evaluate(str(tmp_path)).images == 2
 
 
 def test_networks_weights_and_models_are_explained_alike(model: Model) -> None:

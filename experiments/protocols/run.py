@@ -3,8 +3,8 @@
 python experiments/protocols/run.py DATA CACHE OUT.json NAME=RUN [NAME=RUN ...] [--few N] [--costly N]
 
 DATA: a folder of class folders, or one with test/. CACHE keeps the posteriors of each network under each protocol, so that
-a run goes on where it stopped. Protocols of more than 100 views, and the five scales, see the first N images of a fixed
-shuffle (--costly); --few limits all. Combinations (crops and dense, ensembles) are means of the kept posteriors.
+a run goes on where it stopped. The protocols in COSTLY see the first N images of a fixed shuffle (--costly); --few limits
+all. Combinations (crops and dense, ensembles) are means of the kept posteriors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fourfold.papers.protocols import protocol_named
 from fourfold.verbs import load, predictor, protocol_names
 
 CHUNK = 250  # images between two savings
-COSTLY = {"grid150", "crops144", "crops144-max", "dense5"}
+COSTLY = {"grid50", "grid150", "crops144", "crops144-max", "dense5"}
 BOTH = "grid150+dense3"  # VGG Table 5
 
 

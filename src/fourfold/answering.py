@@ -69,7 +69,7 @@ def _fitting(asked: Predictor, source: str, image: Tensor | Failure) -> Tensor |
     return image if refusal is None else Failure(source, f"{source}: {refusal}")
 
 
-def _top(posterior: Tensor, labels: Sequence[str], top: int) -> tuple[Guess, ...]:
+def _top(posterior: Tensor, labels: tuple[str, ...], top: int) -> tuple[Guess, ...]:
     values, indices = posterior.sort(descending=True, stable=True)
-    pairs = zip(indices[:top].tolist(), values[:top].tolist(), strict=True)
-    return tuple(Guess(labels[index], index, value) for index, value in pairs)
+    best = [(int(index), float(value)) for index, value in zip(indices[:top], values[:top], strict=True)]
+    return tuple(Guess(labels[index], index, value) for index, value in best)

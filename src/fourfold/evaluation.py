@@ -8,6 +8,7 @@ others are removed.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -134,7 +135,8 @@ def _record(batches: Iterator[Batch], part: _Part, group: Group, left: int, watc
 def _conclude(predictor: Predictor, listing: Listing, folder: Path) -> Evaluation:
     """Put in order what was written since the last time this was done, and count."""
     found = _read(folder, predictor.labels)
-    ordered = [found[index] for index in sorted(found)]
+    # names from the listing: the file has line ends and undecodable bytes as escapes
+    ordered = [dataclasses.replace(found[index], name=listing.items[index].name) for index in sorted(found)]
     header = _header(folder)
     spent = [(header.get("seconds", 0.0), header.get("wall_seconds", 0.0)), *_spent(folder)]
     seconds, wall_seconds = (sum(column) for column in zip(*spent, strict=True))

@@ -46,8 +46,8 @@ def evaluate_all(
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate each of several named predictors on the same images; none on all processes of the group but the first.
 
-    folder: for answers and reports; of several predictors each has its own in it, and it gets a comparison. Raises ValueError
-    where there is none and several processes or a cluster were to share it.
+    folder: for answers and reports; of several predictors each has its own in it, and it gets a comparison. Raises
+    ValueError where there is none and several processes or a cluster were to share it.
     """
     if folder is None and (job.group.world > 1 or job.ray is not None):
         raise ValueError("several processes share their answers through a folder; name it with --out FOLDER")

@@ -11,13 +11,13 @@ from rich.table import Table
 from fourfold.sources import Failure
 
 if TYPE_CHECKING:  # for types alone, so that importing this stays cheap
+    from fourfold.answering import Answer
     from fourfold.catalog import ModelEntry
     from fourfold.data.listing import Broken
     from fourfold.evaluate.metrics import ClassScore, Interval
     from fourfold.evaluate.summary import Evaluation
     from fourfold.explain import Explanation, Layer
     from fourfold.training import Trained
-    from fourfold.answering import Answer
     from fourfold.verbs import Listed
 
 Record = dict[str, Any]

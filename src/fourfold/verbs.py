@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fourfold import catalog, heat
-from fourfold.answering import Answer, Guess, answer_each
+from fourfold.answering import Answer, Guess, answer_each  # noqa: F401 (the package gives them out with the verbs)
 from fourfold.catalog import DEFAULT, Network
 from fourfold.data import check
 from fourfold.data.listing import read_in_order
@@ -67,7 +67,9 @@ class Model:
 
     def evaluate(self, data: str | Path, *, protocol: str | Protocol = SINGLE) -> Evaluation:
         """See `evaluate`."""
-        return evaluate(self, data, protocol=protocol)
+        found = evaluate(self, data, protocol=protocol)
+        assert found is not None, "one process has the result"
+        return found
 
     def explain(self) -> Explanation:
         """See `explain`."""
@@ -107,8 +109,8 @@ def classify(
     """Name what is in images: one Answer or Failure for each, in order.
 
     sources: files, folders (every image below them), glob patterns, "-" for an image on standard input, bytes, Pillow
-    images, uint8 tensors (3,H,W) or arrays (H,W,3) in RGB. model, protocol, scales: see `predictor`. Raises ValueError for an
-    unknown model or protocol, or a `top` below 1.
+    images, uint8 tensors (3,H,W) or arrays (H,W,3) in RGB. model, protocol, scales: see `predictor`. Raises ValueError for
+    an unknown model or protocol, or a `top` below 1.
     """
     many = [sources] if isinstance(sources, Source) else list(sources)
     return list(classify_each(find(many), model, top=top, protocol=protocol, scales=scales))
@@ -129,9 +131,9 @@ def classify_each(
 def predictor(model: Models, protocol: str | Protocol = SINGLE, scales: Sequence[int] | None = None) -> Predictor:
     """One model or several, asked under a protocol; posteriors of several are averaged (GoogLeNet 7).
 
-    model: a name, a run folder, a loaded model, or a list of them with the same classes. protocol: a name of `protocols`, names
-    joined by +, or a value. scales: shorter sides in pixels in place of the paper's, for a protocol given by name. Raises
-    ValueError for what does not exist or does not fit together.
+    model: a name, a run folder, a loaded model, or a list of them with the same classes. protocol: a name of
+    `protocol_names`, names joined by +, or a value. scales: shorter sides in pixels in place of the paper's, for a protocol
+    given by name. Raises ValueError for what does not exist or does not fit together.
     """
     networks = [_model(each).network for each in _many(model)]
     if not isinstance(protocol, str):

@@ -261,7 +261,9 @@ def test_paths_that_are_missing_or_no_data_are_refused(tmp_path: Path) -> None:
         ({"test/cat": 4}, "test", 4),
     ],
 )
-def test_a_network_is_measured_on_test_else_val_else_all(tmp_path: Path, layout: dict[str, int], part: str, count: int) -> None:
+def test_a_network_is_measured_on_test_else_val_else_all(
+    tmp_path: Path, layout: dict[str, int], part: str, count: int
+) -> None:
     found, name = find_test(put(tmp_path, layout), ("cat", "dog"))
 
     assert (name, len(found)) == (part, count)

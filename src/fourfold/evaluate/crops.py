@@ -76,7 +76,7 @@ class Crops(Protocol):
         return [scaled_size(height, width, scale) for scale in self.scales]
 
     def __str__(self) -> str:
-        if self.layout is CENTRE and not self.are_mirrored and len(self.scales) == 1:
+        if self.layout == CENTRE and not self.are_mirrored and len(self.scales) == 1:
             crop = "" if self.scales[0] == self.size else " crop"
             return f"centre {self.size}{crop} of {in_words(self.scales)}"
         mirrored = ", mirrored too" if self.are_mirrored else ""

@@ -33,25 +33,17 @@ class Named:
 
 
 PROTOCOLS: Mapping[str, Named] = {
-    "single": Named(
-        "ResNet Figure 4", (256,), lambda scales, size: Crops(scales, size, CENTRE, are_mirrored=False)
-    ),
+    "single": Named("ResNet Figure 4", (256,), lambda scales, size: Crops(scales, size, CENTRE, are_mirrored=False)),
     "ten": Named("AlexNet 4.1, ResNet 3.4", (256,), lambda scales, size: Crops(scales, size, TEN)),
     "ten-whole": Named("SPP-net 3.1", (256,), lambda scales, size: Crops(scales, size, TEN_WHOLE)),
     "dense": Named("VGG Table 3, S = 256", (256,), Dense),
-    "dense-places": Named(
-        "VGG Table 3, S = 256", (256,), lambda scales, size: Dense(scales, size, softmax_first=True)
-    ),
+    "dense-places": Named("VGG Table 3, S = 256", (256,), lambda scales, size: Dense(scales, size, softmax_first=True)),
     "dense3": Named("VGG Table 4, S in [256; 512]", (256, 384, 512), Dense),
     "dense3-fixed": Named("VGG Table 4, S = 256", (224, 256, 288), Dense),
     "dense5": Named("ResNet 3.4", (224, 256, 384, 480, 640), Dense),
     "grid50": Named("VGG 3.2", (256,), lambda scales, size: Crops(scales, size, GRID)),
-    "grid150": Named(
-        "VGG Table 5", (256, 384, 512), lambda scales, size: Crops(scales, size, GRID)
-    ),
-    "crops144": Named(
-        "GoogLeNet 7", (256, 288, 320, 352), lambda scales, size: Crops(scales, size, THREE_SQUARES)
-    ),
+    "grid150": Named("VGG Table 5", (256, 384, 512), lambda scales, size: Crops(scales, size, GRID)),
+    "crops144": Named("GoogLeNet 7", (256, 288, 320, 352), lambda scales, size: Crops(scales, size, THREE_SQUARES)),
     "crops144-max": Named(
         "GoogLeNet 7",
         (256, 288, 320, 352),
