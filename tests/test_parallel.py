@@ -349,3 +349,12 @@ def test_a_cuda_device_that_is_not_here_is_refused_in_one_line() -> None:
         pass
     with joined() as group:
         assert group.device.type == "cpu"
+
+
+def test_what_the_first_process_makes_or_refuses_is_everyones() -> None:
+    def refuse() -> int:
+        raise ValueError("no")
+
+    assert Group().by_first(lambda: 3) == 3
+    with pytest.raises(ValueError, match="no"):
+        Group().by_first(refuse)

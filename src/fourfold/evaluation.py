@@ -55,7 +55,7 @@ def evaluate_into(
     where the folder holds another evaluation or cannot be written, and as `runner.evaluate`.
     """
     truth = truth_of(predictor.labels, listing, predictor.model)
-    todo = _todo(predictor, listing, folder, data_name, group)
+    todo = group.by_first(lambda: _todo(predictor, listing, folder, data_name))
     with _writing(folder):
         if left := sum(map(len, todo)):
             mine = [index for block in todo[group.rank :: group.world] for index in block]
@@ -65,20 +65,11 @@ def evaluate_into(
         return _conclude(predictor, listing, folder) if group.is_first else None
 
 
-def _todo(predictor: Predictor, listing: Listing, folder: Path, data_name: str, group: Group) -> list[list[int]]:
-    """The blocks that rank 0 finds to be done, on every rank; its error too, so that none is left waiting."""
-    found: list[list[int]] | ValueError = []
-    if group.is_first:
-        try:
-            with _writing(folder):
-                _open(folder, {**_identity(predictor, listing), "data": data_name})
-                found = _missing(blocks(predictor, range(len(listing))), _read(folder, predictor.labels))
-        except ValueError as error:
-            found = error
-    found = group.from_first(found)
-    if isinstance(found, ValueError):
-        raise found
-    return found
+def _todo(predictor: Predictor, listing: Listing, folder: Path, data_name: str) -> list[list[int]]:
+    """The blocks of items that are still to be done."""
+    with _writing(folder):
+        _open(folder, {**_identity(predictor, listing), "data": data_name})
+        return _missing(blocks(predictor, range(len(listing))), _read(folder, predictor.labels))
 
 
 def _missing(parts: list[list[int]], found: dict[int, Reply]) -> list[list[int]]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import distributed, nn
@@ -67,6 +67,19 @@ class Group:
         box = [value]
         distributed.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
+
+    def by_first(self, make: Callable[[], Value]) -> Value:
+        """What rank 0 makes, on every rank; so is its ValueError, so that none waits for one that has given up."""
+        made: Value | ValueError | None = None
+        if self.is_first:
+            try:
+                made = make()
+            except ValueError as error:
+                made = error
+        made = self.from_first(made)
+        if isinstance(made, ValueError):
+            raise made
+        return cast(Value, made)
 
 
 ALONE = Group()

@@ -268,7 +268,7 @@ def _resume(
     group: Group,
 ) -> Point:
     """Take up the run in the folder, if there is one: where it stands. Lines of the journal after that are dropped."""
-    state = _loaded(folder, group)
+    state = group.by_first(lambda: checkpoint.load(folder))
     if state is None:
         if group.is_first:
             (folder / journal.JOURNAL).unlink(missing_ok=True)
@@ -281,17 +281,3 @@ def _resume(
     if group.is_first:
         journal.cut(folder, state.point.step)
     return state.point
-
-
-def _loaded(folder: Path, group: Group) -> checkpoint.State | None:
-    """What rank 0 reads, on every rank, its error too: no process is left waiting for one that has given up."""
-    found: checkpoint.State | ValueError | None = None
-    if group.is_first:
-        try:
-            found = checkpoint.load(folder)
-        except ValueError as error:
-            found = error
-    found = group.from_first(found)
-    if isinstance(found, ValueError):
-        raise found
-    return found
