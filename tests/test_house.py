@@ -21,13 +21,14 @@ ONLY_USERS = {
         "draw.py",
         "heat.py",
         "sources.py",
+        "data/annotated.py",
         "data/headers.py",
         "data/check_picture.py",
         "data/duplicates.py",
         "evaluate/views_picture.py",
     ),
     "matplotlib": ("plots.py", "data/check_picture.py", "evaluate/figures.py"),
-    "numba": ("models/lrn_kernels.py", "resample.py"),
+    "numba": ("models/lrn_kernels.py", "compiled.py"),
     "urllib": ("catalog.py",),
     "huggingface_hub": ("catalog.py",),
     "typer": ("cli.py", "cli_train.py", "cli_data.py", "cli_evaluate.py", "cli_models.py", "terminal.py"),
@@ -40,6 +41,8 @@ ONLY_USERS = {
     "wandb": ("train/tracking.py",),
     "mlflow": ("train/tracking.py",),
     "ray": ("cluster.py",),
+    "pycocotools": ("detect/coco_ap.py",),
+    "yaml": ("data/yolo.py",),
 }
 
 

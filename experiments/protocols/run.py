@@ -14,6 +14,7 @@ import functools
 import json
 import math
 import sys
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -30,19 +31,24 @@ from fourfold.papers.protocols import protocol_named
 from fourfold.verbs import load, predictor, protocol_names
 
 CHUNK = 250  # images between two savings
-COSTLY = {"grid50", "grid150", "crops144", "crops144-max", "dense5"}
+COSTLY = {"dense3", "dense5", "grid50", "grid150", "crops144", "crops144-max", "views96", "views98"}
 BOTH = "grid150+dense3"  # VGG Table 5
 
 
 def posteriors(asked: Predictor, listing: Listing, path: Path, count: int, what: str) -> Tensor:
-    """Posteriors (count,K) of the first images; kept in `path`."""
+    """Posteriors (N,K) of the first images, `count` or as many as are kept in `path` already."""
     have = load_file(path)["posteriors"] if path.is_file() else torch.zeros(0, len(asked.labels))
     while len(have) < count:
         images = list(read_in_order(listing.items[len(have) : min(len(have) + CHUNK, count)]))
         have = torch.cat([have, asked([image for image in images if isinstance(image, Tensor)])])
         write_whole(path, functools.partial(save_file, {"posteriors": have}))
         print(f"\r{what} {len(have)}/{count} ", end="", file=sys.stderr, flush=True)
-    return have[:count]
+    return have
+
+
+def mean(given: Sequence[Tensor]) -> Tensor:
+    """The mean of posteriors of the same images, of which some were shown more than others."""
+    return torch.stack([each[: min(map(len, given))] for each in given]).mean(0)
 
 
 def row(given: Tensor, truth: Tensor, base: Tensor) -> dict[str, object]:
@@ -84,8 +90,8 @@ def measure(names: dict[str, str], data: str, cache: Path, few: int | None, cost
             found[name][protocol] = given
             views = len(protocol_named(protocol, size).views(size, size))
             rows[protocol] = {**row(given, truth, found[name]["single"]), "views": views, "does": asked.protocol}
-        pair = [found[name][part][:costly] for part in BOTH.split("+")]
-        rows[BOTH] = row((pair[0][: len(pair[1])] + pair[1]) / 2, truth, found[name]["single"])
+        pair = [found[name][part] for part in BOTH.split("+")]
+        rows[BOTH] = row(mean(pair), truth, found[name]["single"])
         results[name] = rows
         print(file=sys.stderr)
     return {"part": part, "images": len(listing), "networks": results, "ensembles": ensembles(found, truth)}
@@ -98,9 +104,10 @@ def ensembles(found: dict[str, dict[str, Tensor]], truth: Tensor) -> dict[str, o
     for protocol in shared:
         for count in range(2, len(found) + 1):
             for members in combinations(found, count):
-                given = torch.stack([found[name][protocol] for name in members])
-                best = max(given, key=lambda each: int((each.argmax(1) == truth[: len(each)]).sum()))
-                rows[f"{' + '.join(members)}, {protocol}"] = row(given.mean(0), truth, best)
+                given = [found[name][protocol] for name in members]
+                shown = min(map(len, given))
+                best = max(given, key=lambda each: int((each[:shown].argmax(1) == truth[:shown]).sum()))
+                rows[f"{' + '.join(members)}, {protocol}"] = row(mean(given), truth, best)
     return rows
 
 

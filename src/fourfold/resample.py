@@ -7,11 +7,10 @@ lock that Python holds is let go meanwhile, so threads work side by side.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
+
+from fourfold.compiled import compiled
 
 NEAREST, BILINEAR, CUBIC, AREA = range(4)
 KINDS = {"nearest": NEAREST, "bilinear": BILINEAR, "cubic": CUBIC, "area": AREA}
@@ -35,17 +34,7 @@ def resample(image: np.ndarray, rows: Span, columns: Span, size: int, interpolat
     return out
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        return numba.njit(**options)(function)  # no directory can be written: compile in each process
-
-
-@_compiled
+@compiled
 def _weight(kind: int, distance: float, scale: float) -> float:
     """Of a pixel whose centre is so far from the output pixel's, in source pixels; scale is an output pixel's length."""
     if kind == AREA:
@@ -58,7 +47,7 @@ def _weight(kind: int, distance: float, scale: float) -> float:
     return (((x - 5.0) * x + 8.0) * x - 4.0) * SHARPNESS if x < 2.0 else 0.0
 
 
-@_compiled
+@compiled
 def _reach(kind: int, scale: float) -> float:
     """How far from its centre an output pixel sees, in source pixels."""
     if kind == AREA:
@@ -66,7 +55,7 @@ def _reach(kind: int, scale: float) -> float:
     return max(scale, 1.0) * (2.0 if kind == CUBIC else 1.0)
 
 
-@_compiled
+@compiled
 def _taps(span: Span, kind: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each output pixel: its first source pixel, how many there are, and their weights, which sum to 1."""
     low, high, backwards = span
@@ -91,7 +80,7 @@ def _taps(span: Span, kind: int, size: int) -> tuple[np.ndarray, np.ndarray, np.
     return starts, counts, weights
 
 
-@_compiled
+@compiled
 def _mix_rows(image: np.ndarray, start: int, count: int, weights: np.ndarray, out: np.ndarray) -> None:
     """out = the weighted mean of some rows."""
     for i in range(out.size):
@@ -102,7 +91,7 @@ def _mix_rows(image: np.ndarray, start: int, count: int, weights: np.ndarray, ou
             out[i] += weights[k] * np.float32(row[i])
 
 
-@_compiled
+@compiled
 def _resample(image: np.ndarray, rows: Span, columns: Span, kind: int, out: np.ndarray) -> None:
     size = out.shape[1]
     tops, heights, row_weights = _taps(rows, kind, size)
