@@ -49,7 +49,7 @@ def evaluate(
 
     names, data = _names_and_data(models_and_data, model or [])
     models = open_models(names, weights, classes, pixels)
-    given = verbs.protocol_names(models) if protocol == "all" else protocol.split(",")
+    given = verbs.protocol_names(models) if protocol == "all" else [name.strip() for name in protocol.split(",")]
     numbers = parse_scales(scales)
     if show_views is not None:
         draw_views(show_views, models[0], data, given[0], numbers, split)
