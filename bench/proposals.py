@@ -75,9 +75,7 @@ def main() -> None:
     given = parser.parse_args()
     methods: dict[str, Callable[[Tensor], Tensor]] = {
         "fast": FAST,
-        "fast, k of OpenCV": SelectiveSearch(thresholds=(150, 300)),
-        "fast, boxes of any size": SelectiveSearch(smallest=1),
-        "fast, superpixels x 2": SelectiveSearch(size=2.0),
+        "fast, sides of 20 pixels at least": SelectiveSearch(smallest=20),
         "OpenCV fast": opencv("fast"),
     }
     if given.quality:

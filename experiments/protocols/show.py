@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+SHOWN = ("single", "ten", "dense3-fixed", "crops144")  # protocols whose ensembles have a column
 BLUE, ORANGE = "#2563eb", "#ea580c"
 
 
@@ -39,7 +40,7 @@ def draw(result: dict, path: Path) -> None:
 
 
 def tables(result: dict) -> str:
-    """Markdown: a row for each protocol with the gain of each network; then, of the ensembles of all networks, the gain."""
+    """Markdown: for each protocol the gain of each network; then for each ensemble its gain over its best member."""
     networks = result["networks"]
     names = list(dict.fromkeys(name for rows in networks.values() for name in rows))
     lines = [f"| protocol | views | {' | '.join(networks)} |", "|---|---|" + "---|" * len(networks)]
@@ -47,13 +48,11 @@ def tables(result: dict) -> str:
         cells = [_cell(name, rows.get(name)) for rows in networks.values()]
         views = next((rows[name].get("views", "") for rows in networks.values() if name in rows), "")
         lines.append(f"| `{name}` | {views} | {' | '.join(cells)} |")
-    lines += ["", "| all networks together, under | images | top-1 | against the best of them |", "|---|---|---|---|"]
-    for title, row in result["ensembles"].items():
-        members, _, protocol = title.rpartition(", ")
-        if members.count("+") == len(networks) - 1:
-            low, high = row["against_base_interval"]
-            gain = f"{row['against_base']:+.2f} ({low:+.2f} to {high:+.2f})"
-            lines.append(f"| `{protocol}` | {row['images']:,} | {row['top1']:.2f} | {gain} |")
+    sets = list(dict.fromkeys(title.rpartition(", ")[0] for title in result["ensembles"]))
+    lines += ["", f"| ensemble | {' | '.join(f'`{name}`' for name in SHOWN)} |", "|---|" + "---|" * len(SHOWN)]
+    for members in sets:
+        cells = [_gain(result["ensembles"].get(f"{members}, {name}")) for name in SHOWN]
+        lines.append(f"| {members} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -64,6 +63,13 @@ def _cell(name: str, row: dict | None) -> str:
         return f"{row['top1']:.2f} % of {row['images']:,}"
     low, high = row["against_base_interval"]
     return f"{row['against_base']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _gain(row: dict | None) -> str:
+    if row is None:
+        return "–"
+    low, high = row["against_base_interval"]
+    return f"{row['top1']:.2f} %, {row['against_base']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 if __name__ == "__main__":

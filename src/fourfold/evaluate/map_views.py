@@ -15,6 +15,7 @@ from fourfold.evaluate.views import Layout, View
 from fourfold.evaluate.whole import check_pools_any_size
 from fourfold.shapes import Field
 
+VIEWS_AT_ONCE = 256  # that go through the fc layers together
 Window = tuple[int, int, int, int]
 """Rows and columns of a map, half-open: top, bottom, left, right."""
 
@@ -42,16 +43,17 @@ class MapViews(Protocol):
         """See Protocol."""
         for image in images:
             scaled_sizes(image.shape[-2], image.shape[-1], self.scales)
-        total, counts = torch.zeros(len(images), len(network.labels)), torch.zeros(len(images), 1)
+        owners, pooled = [], []
         for scale in self.scales:
             for members, batch in alike(images, scale, self.size, are_mirrored=True):
                 maps = network.classifier.trunk(network.pixels(batch))
                 views = self._at(batch.shape[-2], batch.shape[-1])
                 for half, is_mirrored in zip(maps.chunk(2), (False, True), strict=True):
-                    given = _ask(network, half, [view for view in views if view.is_mirrored == is_mirrored])
-                    total[members] += given.sum(1)
-                    counts[members] += given.shape[1]
-        return total / counts
+                    chosen = [view for view in views if view.is_mirrored == is_mirrored]
+                    windows = [cells_of(view, half, network.classifier.field) for view in chosen]
+                    pooled.append(pool_windows(network, half, windows).flatten(0, 1))
+                    owners.append(torch.tensor(members).repeat_interleave(len(chosen)))
+        return _mean_posteriors(network, torch.cat(pooled), torch.cat(owners), len(images))
 
     def views(self, height: int, width: int) -> tuple[View, ...]:
         """See Protocol."""
@@ -77,10 +79,15 @@ class MapViews(Protocol):
         )
 
 
-def _ask(network: Network, maps: Tensor, views: Sequence[View]) -> Tensor:
-    """Posteriors (N,V,K) of views on the maps (N,C,h,w) of N images."""
-    pooled = pool_windows(network, maps, [cells_of(view, maps, network.classifier.field) for view in views])
-    return network.classifier.head.fc(pooled.flatten(0, 1)).softmax(1).view(*pooled.shape[:2], -1)
+def _mean_posteriors(network: Network, pooled: Tensor, owners: Tensor, count: int) -> Tensor:
+    """Posteriors of pooled views (V,P), averaged for each image (N,K) that owns some; owners: int64 (V,).
+
+    Many views at a time: the weights of the fc layers are read from memory once for all of them.
+    """
+    total = torch.zeros(count, len(network.labels))
+    for part, whose in zip(pooled.split(VIEWS_AT_ONCE), owners.split(VIEWS_AT_ONCE), strict=True):
+        total.index_add_(0, whose, network.classifier.head.fc(part).softmax(1))
+    return total / owners.bincount(minlength=count)[:, None]
 
 
 def cells_of(view: View, maps: Tensor, field: Field) -> Window:
