@@ -41,7 +41,7 @@ def scaled(each: Annotated) -> tuple[Tensor, Annotated]:
 
 def opencv(mode: str) -> Callable[[Tensor], Tensor]:
     """OpenCV's search as one calls it; it reads BGR and gives x y w h."""
-    import cv2
+    import cv2  # pyright: ignore[reportMissingImports]
 
     def search(image: Tensor) -> Tensor:
         found = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
