@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from dataclasses import dataclass
 import pytest
 
 from fourfold import cli
+
+
+def pytest_configure() -> None:
+    """Let programs that the tests start see Ctrl-C: jobs in the background of a shell ignore it, and pass that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
