@@ -27,10 +27,11 @@ from fourfold.parallel import ALONE, Group, joined
 from fourfold.train import journal
 from fourfold.train.checkpoint import STATE
 from fourfold.train.initialise import He
-from fourfold.train.loop import BEST, LAST, Moment, Settings, Watchers, fit, validate
+from fourfold.train.loop import BEST, LAST, Moment, Settings, Watchers, fit
 from fourfold.train.recipe import Recipe
 from fourfold.train.schedule import Steps
-from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
+from fourfold.train.step import Trainer, batches, optimiser_for
+from fourfold.train.task import Classify, validate
 from fourfold.weights import read_weights
 
 HALF = Pixels(mean=(127.5,) * 3, std=(60.0,) * 3)
@@ -136,7 +137,8 @@ def updates(group: Group, _folder: Path, at_once: int = 0, steps: int = 5) -> di
     network.to(memory_format=torch.channels_last)
     loader = Loader(made_examples(), 7, MADE.augment, 3, 8, rows=Rows(group.rank, group.world, at_once or None))
     optimiser = optimiser_for(network, MADE)
-    trainer = Trainer(group.wrap(AllScores(network)), HALF, MADE, optimiser, 3, torch.tensor(WEIGHTS), group)
+    task = Classify(HALF, MADE, made_examples(), None, 8, WEIGHTS)
+    trainer = Trainer(group.wrap(task.module(network)), task, MADE, optimiser, 3, group)
     gradients, told = [], []
     for step in range(steps):
         epoch, index = divmod(step, len(loader))

@@ -29,7 +29,8 @@ from fourfold.train import checkpoint
 from fourfold.train.journal import JOURNAL, Epoch
 from fourfold.train.loop import BEST, Settings, Watchers, fit
 from fourfold.train.recipe import Recipe
-from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
+from fourfold.train.step import Trainer, batches, optimiser_for
+from fourfold.train.task import Classify
 from fourfold.train.tracking import open_trackers
 from fourfold.weights import read_weights
 
@@ -117,7 +118,8 @@ def images_within(
     rows = Rows(group.rank, group.world, settings.at_once)
     loader = Loader(material.train, recipe.batch_size, recipe.augment, settings.seed, network.input_size, rows=rows)
     alone = Group(device=group.device)
-    trainer = Trainer(AllScores(copied), material.pixels, recipe, optimiser_for(copied, recipe), settings.seed, group=alone)
+    task = Classify(material.pixels, recipe, material.train, None, network.input_size)
+    trainer = Trainer(task.module(copied), task, recipe, optimiser_for(copied, recipe), settings.seed, alone)
     passes = itertools.chain.from_iterable(batches(loader.epoch(epoch)) for epoch in itertools.count())
     began = time.monotonic()
     for step, parts in enumerate(itertools.islice(passes, WARM_UP + trial)):

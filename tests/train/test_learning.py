@@ -13,9 +13,10 @@ from fourfold.images import Pixels, channel_pixels
 from fourfold.models.base import Classifier
 from fourfold.models.resnet import cifar_resnet
 from fourfold.train.initialise import He
-from fourfold.train.loop import Settings, fit, validate
+from fourfold.train.loop import Settings, fit
 from fourfold.train.recipe import Recipe
 from fourfold.train.schedule import Steps
+from fourfold.train.task import validate
 
 
 def coloured_shapes(count: int, seed: int) -> Examples:

@@ -23,9 +23,10 @@ from fourfold.train import checkpoint, journal
 from fourfold.train.checkpoint import Point
 from fourfold.train.initialise import He
 from fourfold.train.journal import Epoch
-from fourfold.train.loop import BEST, LAST, Moment, Settings, Watchers, fit, is_over, validate
+from fourfold.train.loop import BEST, LAST, Moment, Settings, Watchers, fit, is_over
 from fourfold.train.recipe import Recipe
 from fourfold.train.schedule import Plateau, Steps
+from fourfold.train.task import validate
 
 HALF = Pixels(mean=(127.5,) * 3, std=(60.0,) * 3)
 BIAS = "head.fc.fc.bias"

@@ -19,10 +19,11 @@ from fourfold.images import Pixels, channel_pixels
 from fourfold.models.base import Classifier, MeanHead, sequential
 from fourfold.models.googlenet import googlenet
 from fourfold.train.initialise import He
-from fourfold.train.loop import Moment, Settings, Watchers, fit, validate
+from fourfold.train.loop import Moment, Settings, Watchers, fit
 from fourfold.train.recipe import Recipe
 from fourfold.train.schedule import Progress, Steps
-from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
+from fourfold.train.step import Trainer, batches, optimiser_for
+from fourfold.train.task import Classify, validate
 
 HALF = Pixels(mean=(127.5,) * 3, std=(60.0,) * 3)
 SEED, SIZE = 3, 8
@@ -44,8 +45,8 @@ def smooth_network(seed: int = 0) -> Classifier:
 
 
 def trainer_of(network: Classifier, recipe: Recipe, class_weights: Sequence[float] | None = None) -> Trainer:
-    weights = None if class_weights is None else torch.tensor(class_weights)
-    return Trainer(AllScores(network), HALF, recipe, optimiser_for(network, recipe), SEED, weights)
+    task = Classify(HALF, recipe, made_examples(), None, SIZE, tuple(class_weights or ()))
+    return Trainer(task.module(network), task, recipe, optimiser_for(network, recipe), SEED)
 
 
 def first_batch(recipe: Recipe, at_once: int | None = None) -> list[Part]:

@@ -28,6 +28,10 @@ class Part:
     dice: Dice
     is_last: bool
 
+    def to(self, device: torch.device) -> Part:
+        """The same with its images and labels on a device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fourfold.catalog import WEIGHTS
 from fourfold.data.dice import generator_for
-from fourfold.data.loader import Loader, Rows, Source, in_turn
+from fourfold.data.loader import Loader, Rows, Source
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier
 from fourfold.parallel import ALONE, Group
@@ -25,9 +24,10 @@ from fourfold.train.average import Average
 from fourfold.train.checkpoint import Point, Running
 from fourfold.train.interrupt import interruptions
 from fourfold.train.journal import Epoch
-from fourfold.train.recipe import Recipe
+from fourfold.train.recipe import Course, Recipe
 from fourfold.train.schedule import Progress
-from fourfold.train.step import AllScores, Trainer, batches, optimiser_for
+from fourfold.train.step import Trainer, batches, optimiser_for
+from fourfold.train.task import Classify, Feed, Task
 from fourfold.weights import save_weights
 
 BEST, LAST = WEIGHTS, "last.safetensors"
@@ -85,10 +85,9 @@ class Watchers:
 class _Run:
     """A run while it is going: where it stands changes, all else stays."""
 
-    network: Classifier
+    network: nn.Module
     trainer: Trainer
-    loader: Loader
-    val: Source | None
+    feed: Feed
     folder: Path
     settings: Settings
     point: Point
@@ -110,29 +109,43 @@ def fit(
     group: Group = ALONE,
     initialise: bool = True,
 ) -> Point:
+    """Train `network` on whole images, as `learn` does; `initialise` draws new weights, else those it has are fine-tuned."""
+    rows = Rows(group.rank, group.world, settings.at_once)
+    feed = Loader(train, recipe.batch_size, recipe.augment, settings.seed, network.input_size, recipe.sizes, rows)
+    if initialise:
+        recipe.initialise(network, generator_for(settings.seed))
+    task = Classify(pixels, recipe, train, val, network.input_size, settings.class_weights)
+    return learn(network, task, recipe, feed, folder, settings=settings, watchers=watchers, group=group)
+
+
+def learn(
+    network: nn.Module,
+    task: Task,
+    course: Course,
+    feed: Feed,
+    folder: Path,
+    *,
+    settings: Settings,
+    watchers: Watchers = Watchers(),
+    group: Group = ALONE,
+) -> Point:
     """Train `network` in place under `folder`; goes on where that folder stopped, bit for bit. Where it stands at the end.
 
     The folder keeps state.safetensors (written every two minutes, at the end, and on SIGINT or SIGTERM, after which
     KeyboardInterrupt is raised), metrics.csv, and the best and the last weights; the network ends with the last.
-    `initialise` draws new weights, else those it has are fine-tuned. Raises ValueError when the folder holds another run,
-    and when the loss stops being a number (the last state stays as it was).
+    Raises ValueError when the folder holds another run, and when the loss stops being a number (the last state stays as it
+    was).
     """
-    rows = Rows(group.rank, group.world, settings.at_once)
-    loader = Loader(train, recipe.batch_size, recipe.augment, settings.seed, network.input_size, recipe.sizes, rows)
-    if initialise:
-        recipe.initialise(network, generator_for(settings.seed))
     network.to(group.device).to(memory_format=torch.channels_last)
-    optimiser = optimiser_for(network, recipe)
-    average = Average(network, recipe.average) if recipe.average else None
-    told = [settings.seed, len(train), train.classes, _digest(network), settings.identity()]
-    identity = json.dumps([recipe.description(), *told])
-    point = _resume(folder, network, optimiser, average, identity, group)
-    weights = torch.tensor(settings.class_weights, device=group.device) if settings.class_weights else None
-    trainer = Trainer(group.wrap(AllScores(network)), pixels, recipe, optimiser, settings.seed, weights, group)
-    run = _Run(network, trainer, loader, val, folder, settings, point, average, watchers)
+    optimiser = optimiser_for(network, course)
+    average = Average(network, course.average) if course.average else None
+    told = [settings.seed, *task.identity(), _digest(network), settings.identity()]
+    point = _resume(folder, network, optimiser, average, json.dumps([course.description(), *told]), group)
+    trainer = Trainer(group.wrap(task.module(network)), task, course, optimiser, settings.seed, group)
+    run = _Run(network, trainer, feed, folder, settings, point, average, watchers)
     network.train()
     with interruptions() as is_interrupted:
-        while not is_over(recipe, run.point):
+        while not is_over(course, run.point):
             _epoch(run, is_interrupted)
         _save(run)
         if group.totals(float(is_interrupted()))[0]:  # during the last step
@@ -141,41 +154,26 @@ def fit(
         network.load_state_dict(average.state)
     if group.is_first:
         _write_weights(run, LAST)
-        if not settings.keeps_best or val is None:
+        if not settings.keeps_best or not run.point.val_errors:
             _write_weights(run, BEST)
     return run.point
 
 
-def is_over(recipe: Recipe, point: Point) -> bool:
+def is_over(course: Course, point: Point) -> bool:
     """Whether all steps are done, or validation has not improved for as long as the recipe has patience."""
     errors = point.val_errors
     since_best = len(errors) - 1 - errors.index(min(errors)) if errors else 0
-    return point.step >= recipe.steps or (recipe.patience is not None and since_best >= recipe.patience)
-
-
-def validate(network: nn.Module, pixels: Pixels, source: Source, size: int, group: Group = ALONE) -> tuple[float, float]:
-    """Mean loss, and the share of images whose highest score is not their label; each image counts once in the group."""
-    was_training = network.training
-    network.eval()
-    loss = wrong = 0.0
-    with torch.inference_mode():
-        for images, labels in in_turn(source, size, Rows(group.rank, group.world)):
-            scores, truth = network(pixels(images.to(group.device))), labels.to(group.device)
-            loss += F.cross_entropy(scores, truth, reduction="sum").item()
-            wrong += (scores.argmax(1) != truth).sum().item()
-    network.train(was_training)
-    loss, wrong = group.totals(loss, wrong)
-    return loss / len(source), wrong / len(source)
+    return point.step >= course.steps or (course.patience is not None and since_best >= course.patience)
 
 
 def _epoch(run: _Run, is_interrupted: Callable[[], bool]) -> None:
     """Go through the rest of one pass over the images."""
-    recipe, began = run.trainer.recipe, time.monotonic()
-    epoch, start = divmod(run.point.step, len(run.loader))
-    share = epoch * len(run.loader) / recipe.steps
-    for parts in batches(run.loader.epoch(epoch, start, share)):
+    steps, began = run.trainer.course.steps, time.monotonic()
+    epoch, start = divmod(run.point.step, len(run.feed))
+    share = epoch * len(run.feed) / steps
+    for parts in batches(run.feed.epoch(epoch, start, share)):
         stops = _step(run, parts, is_interrupted())
-        is_end = run.point.step in (recipe.steps, (epoch + 1) * len(run.loader))
+        is_end = run.point.step in (steps, (epoch + 1) * len(run.feed))
         if is_end:
             _end_epoch(run, epoch, time.monotonic() - began)
         if stops:
@@ -188,15 +186,15 @@ def _epoch(run: _Run, is_interrupted: Callable[[], bool]) -> None:
 
 
 def _step(run: _Run, parts: list, wants_stop: bool) -> bool:
-    recipe, point = run.trainer.recipe, run.point
-    rate = recipe.rate(Progress(point.step, recipe.steps, point.train_errors, point.val_errors))
+    course, point = run.trainer.course, run.point
+    rate = course.rate(Progress(point.step, course.steps, point.train_errors, point.val_errors))
     loss, error, stops = run.trainer.step(parts, point.step, rate, wants_stop)
     run.point = replace(point, step=point.step + 1, running=point.running.plus(loss, error), rate=rate)
     if run.average is not None:
         run.average.add(run.network, run.point.step)
     if run.trainer.group.is_first:
         best = min(point.val_errors, default=None)
-        run.watchers.step(Moment(run.point.step, recipe.steps, rate, loss, error, best))
+        run.watchers.step(Moment(run.point.step, course.steps, rate, loss, error, best))
     return stops
 
 
@@ -208,13 +206,10 @@ def _end_epoch(run: _Run, epoch: int, seconds: float) -> None:
     point, group = run.point, run.trainer.group
     running = point.running
     train_loss, train_error = running.loss / running.count, running.error / running.count
-    val_loss = val_error = None
-    is_last = point.step == run.trainer.recipe.steps
-    if run.val is not None and ((epoch + 1) % run.settings.validate_every == 0 or is_last):
-        tested = _tested(run)
-        val_loss, val_error = validate(tested, run.trainer.pixels, run.val, run.network.input_size, group)
-        if group.is_first and run.settings.keeps_best and val_error < min(point.val_errors, default=2.0):
-            _write_weights(run, BEST)
+    is_due = (epoch + 1) % run.settings.validate_every == 0 or point.step == run.trainer.course.steps
+    val_loss, val_error = (run.trainer.task.check(_tested(run), group) if is_due else None) or (None, None)
+    if group.is_first and run.settings.keeps_best and _is_best(val_error, point.val_errors):
+        _write_weights(run, BEST)
     line = Epoch(epoch + 1, point.step, point.rate, train_loss, train_error, val_loss, val_error, round(seconds, 1))
     if group.is_first:
         journal.append(run.folder, line)
@@ -227,7 +222,11 @@ def _end_epoch(run: _Run, epoch: int, seconds: float) -> None:
     )
 
 
-def _tested(run: _Run) -> Classifier:
+def _is_best(error: float | None, before: tuple[float, ...]) -> bool:
+    return error is not None and error < min(before, default=2.0)
+
+
+def _tested(run: _Run) -> nn.Module:
     """The network with the weights that are tested and kept: their mean where there is one."""
     tested = run.network
     if run.average is not None:
@@ -240,7 +239,7 @@ def _tested(run: _Run) -> Classifier:
 def _state(run: _Run) -> dict[str, Tensor]:
     state = run.network.state_dict() if run.average is None else run.average.state
     state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    return {**state, **run.trainer.pixels.tensors()}
+    return {**state, **run.trainer.task.tensors()}
 
 
 def _write_weights(run: _Run, name: str) -> None:
@@ -261,7 +260,7 @@ def _digest(network: nn.Module) -> str:
 
 def _resume(
     folder: Path,
-    network: Classifier,
+    network: nn.Module,
     optimiser: torch.optim.Optimizer,
     average: Average | None,
     identity: str,

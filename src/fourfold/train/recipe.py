@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
@@ -15,6 +16,9 @@ from fourfold.data.sizes import Sizes, own_size
 from fourfold.images import Pixels
 from fourfold.train.initialise import Initialise
 from fourfold.train.schedule import Plateau, Schedule, at_rate, highest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,30 @@ class Budget:
         if self.epochs is not None:
             return max(1, round(self.epochs * (images // batch)))
         return None if self.images is None else max(1, round(self.images / batch))
+
+
+class Course(Protocol):
+    """What the training loop reads of a recipe, and of anything else that says how weights are updated."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def rate(self) -> Schedule: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def nesterov(self) -> bool: ...
+    @property
+    def decays_all(self) -> bool: ...
+    @property
+    def average(self) -> float: ...
+    @property
+    def patience(self) -> int | None: ...
+    def description(self) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True)
@@ -114,7 +142,12 @@ class Recipe:
 
     def description(self) -> dict[str, object]:
         """The recipe in words and numbers, for recipe.json."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return described(self)
+
+
+def described(value: DataclassInstance) -> dict[str, object]:
+    """The fields of a dataclass in words and numbers that JSON can hold."""
+    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
 
 def _plain(value: object) -> object:
