@@ -23,7 +23,7 @@ from fourfold.train.loop import Moment, Settings, Watchers, fit
 from fourfold.train.recipe import Recipe
 from fourfold.train.schedule import Progress, Steps
 from fourfold.train.step import Trainer, batches, optimiser_for
-from fourfold.train.task import Classify, validate
+from fourfold.train.task import Classify
 
 HALF = Pixels(mean=(127.5,) * 3, std=(60.0,) * 3)
 SEED, SIZE = 3, 8
@@ -272,22 +272,3 @@ def test_parts_are_put_together_to_mini_batches() -> None:
 
     assert [[len(part.labels) for part in parts] for parts in together] == [[3, 3, 1]] * 3
     assert [[part.is_last for part in parts] for parts in together] == [[False, False, True]] * 3
-
-
-def test_loss_and_error_of_validation_by_hand_leaving_the_mode_as_it_was() -> None:
-    network = Classifier(nn.Sequential(), MeanHead(sequential({"fc": nn.Linear(3, 3)}), 4), input_size=4)
-    layer = network.get_submodule("head.fc.fc")
-    assert isinstance(layer, nn.Linear)
-    layer.weight.data, layer.bias.data = torch.eye(3), torch.zeros(3)  # the class is the strongest colour
-    images = torch.zeros(7, 3, 4, 4, dtype=torch.uint8)
-    for index in range(7):
-        images[index, index % 3] = 2
-    examples = Examples(images, torch.tensor([0, 1, 2, 0, 0, 0, 0]), ("r", "g", "b"))  # images 4 and 5 are not red
-    right, wrong = math.log(math.e**2 + 2) - 2, math.log(math.e**2 + 2)
-
-    for is_training in (True, False):
-        network.train(is_training)
-        loss, error = validate(network, Pixels(), examples, 4)
-        assert error == pytest.approx(2 / 7)
-        assert loss == pytest.approx((5 * right + 2 * wrong) / 7)
-        assert network.training is is_training
