@@ -87,3 +87,15 @@ def test_another_cifar_depth_is_refused(depth: int) -> None:
 def test_another_imagenet_depth_is_refused() -> None:
     with pytest.raises(ValueError, match="choose from 18, 34, 50, 101, 152"):
         resnet(42)
+
+
+def test_units_put_two_fc_layers_before_the_scores() -> None:
+    network = cifar_resnet(20, 4, levels=(6, 3, 2, 1), units=32)
+    counts = [sum(p.numel() for p in layer.parameters()) for layer in network.head.fc]
+
+    assert [name for name, _ in network.head.fc.named_children()] == [
+        "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8",
+    ]  # fmt: skip
+    assert counts == [64 * 50 * 32 + 32, 0, 0, 32 * 32 + 32, 0, 0, 32 * 4 + 4]
+    assert any("fc6 and fc7 of 32 units" in text for text in network.deviations)
+    assert cifar_resnet(20, 4, units=32)(torch.zeros(2, 3, 32, 32)).shape == (2, 4)

@@ -207,6 +207,25 @@ def fully_connected(*sizes: int, first: int = 6, dropout: float = 0.5) -> nn.Seq
     return sequential(layers)
 
 
+def global_head(channels: int, classes: int, side: int, levels: Sequence[int], units: int | None) -> Head:
+    """The mean over all cells, or a spatial pyramid of `levels`; then the scores, or fc6 and fc7 of `units` before them."""
+    bins = sum(level * level for level in levels) if levels else 1
+    if units is None:
+        fc = sequential({"fc": nn.Linear(channels * bins, classes)})
+    else:
+        fc = fully_connected(channels * bins, units, units, classes)
+    return PyramidHead(fc, side, levels) if levels else MeanHead(fc, side)
+
+
+def head_deviations(levels: Sequence[int], units: int | None) -> list[str]:
+    """How `global_head` departs from the mean and one fc layer, in words."""
+    said = [
+        (bool(levels), f"spatial pyramid {tuple(levels)} (SPP-net 2.2) in place of the global mean"),
+        (units is not None, f"fc6 and fc7 of {units} units before the scores"),
+    ]
+    return [text for is_so, text in said if is_so]
+
+
 def sequential(layers: dict[str, nn.Module]) -> nn.Sequential:
     """An nn.Sequential whose children carry the paper's names."""
     chain = nn.Sequential()

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fourfold.models.base import Branches, Classifier, Head, MeanHead, PyramidHead, sequential, widen
+from fourfold.models.base import Branches, Classifier, global_head, head_deviations, sequential, widen
 from fourfold.models.sge import SpatialGroupEnhance
 
 Shortcut = Literal["A", "B", "C"]
@@ -63,6 +63,7 @@ def resnet(
     stride_in: Literal["1x1", "3x3"] = "1x1",
     sge_groups: int = 0,
     levels: Sequence[int] = (),
+    units: int | None = None,
     width: float = 1.0,
 ) -> Classifier:
     """ResNet or plain net of 18, 34, 50, 101 or 152 layers for 224x224 images (ResNet Table 1).
@@ -70,7 +71,8 @@ def resnet(
     shortcut: A, B or C of section 3.3; B unless given (the paper compares 18 and 34 with plain nets under A).
     stride_in: where a bottleneck halves the map: the first 1x1 as in the authors' release, or the 3x3 ("v1.5").
     sge_groups: put Spatial Group-wise Enhance (1905.09646) with so many groups at the end of every residual branch.
-    levels: a spatial pyramid (SPP-net) in place of the mean. Raises ValueError for a depth that is not in the table.
+    levels: a spatial pyramid (SPP-net) in place of the mean. units: of two more fc layers before the scores, such as SPP-net
+    has. Raises ValueError for a depth that is not in the table.
     """
     if depth not in STAGES:
         raise ValueError(f"no ResNet of {depth} layers in Table 1; choose from {', '.join(map(str, STAGES))}")
@@ -94,8 +96,9 @@ def resnet(
                 branch = _basic(channels, outputs, stride)
             layers[f"conv{stage}_{number}"] = _block(branch, channels, outputs, stride, plain, shortcut or "B", sge_groups)
             channels = outputs
-    deviations = _deviations(stride_in if bottleneck else "1x1", sge_groups, levels, width)
-    return Classifier(sequential(layers), _head(channels, classes, 7, levels), input_size=224, deviations=deviations)
+    deviations = _deviations(stride_in if bottleneck else "1x1", sge_groups, levels, units, width)
+    head = global_head(channels, classes, 7, levels, units)
+    return Classifier(sequential(layers), head, input_size=224, deviations=deviations)
 
 
 def cifar_resnet(
@@ -106,6 +109,7 @@ def cifar_resnet(
     shortcut: Shortcut = "A",
     sge_groups: int = 0,
     levels: Sequence[int] = (),
+    units: int | None = None,
     width: float = 1.0,
     input_size: int = 32,
 ) -> Classifier:
@@ -130,10 +134,10 @@ def cifar_resnet(
             branch = _basic(channels, outputs, stride)
             layers[f"conv{stage}_{number}"] = _block(branch, channels, outputs, stride, plain, shortcut, sge_groups)
             channels = outputs
-    deviations = _deviations("1x1", sge_groups, levels, width)
+    deviations = _deviations("1x1", sge_groups, levels, units, width)
     if input_size != 32:
         deviations.append(f"images of {input_size}x{input_size} pixels, not 32x32")
-    head = _head(channels, classes, input_size // 4, levels)
+    head = global_head(channels, classes, input_size // 4, levels, units)
     return Classifier(sequential(layers), head, input_size=input_size, deviations=deviations)
 
 
@@ -187,18 +191,10 @@ def _shortcut(inputs: int, outputs: int, stride: int, option: Shortcut) -> nn.Mo
     return Subsample(inputs, outputs, stride) if changes else nn.Identity()
 
 
-def _head(channels: int, classes: int, side: int, levels: Sequence[int]) -> Head:
-    if levels:
-        bins = sum(level * level for level in levels)
-        return PyramidHead(sequential({"fc": nn.Linear(channels * bins, classes)}), side, levels)
-    return MeanHead(sequential({"fc": nn.Linear(channels, classes)}), side)
-
-
-def _deviations(stride_in: str, sge_groups: int, levels: Sequence[int], width: float) -> list[str]:
+def _deviations(stride_in: str, sge_groups: int, levels: Sequence[int], units: int | None, width: float) -> list[str]:
     said = [
         (stride_in != "1x1", "bottlenecks halve the map in their 3x3 convolution (v1.5), not in the first 1x1"),
         (bool(sge_groups), f"Spatial Group-wise Enhance (1905.09646), {sge_groups} groups, in every block"),
-        (bool(levels), f"spatial pyramid {tuple(levels)} (SPP-net 2.2) in place of the global mean"),
         (width != 1.0, f"{width:g} times as wide as the paper's"),
     ]
-    return [text for is_so, text in said if is_so]
+    return [*head_deviations(levels, units), *(text for is_so, text in said if is_so)]
