@@ -121,11 +121,11 @@ def test_a_name_like_no_other_is_refused_without_names_alike() -> None:
     [
         ("resnet18", "depth", "classes, plain, shortcut, stride_in, sge_groups, levels, units, width"),
         ("plain18", "plain", "classes, shortcut, stride_in, sge_groups, levels, units, width"),
-        ("vgg-a", "configuration", "classes, input_size, batch_norm, levels, units, width"),
-        ("vgg16", "batchnorm", "classes, input_size, batch_norm, levels, units, width"),
-        ("googlenet-naive", "naive", "classes, input_size, batch_norm, branch5, pool4, auxiliaries, levels, units, width"),
-        ("overfeat5", "convolutions", "classes, levels, units, width"),
-        ("zf5-spp", "name", "classes, input_size, levels, units, width"),
+        ("vgg-a", "configuration", "classes, input_size, batch_norm, levels, width"),
+        ("vgg16", "batchnorm", "classes, input_size, batch_norm, levels, width"),
+        ("googlenet-naive", "naive", "classes, input_size, batch_norm, branch5, pool4, auxiliaries, levels, width"),
+        ("overfeat5", "convolutions", "classes, levels, width"),
+        ("zf5-spp", "name", "classes, input_size, levels, width"),
     ],
 )
 def test_an_unknown_option_is_refused_with_those_there_are(name: str, key: str, choices: str) -> None:
