@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from fourfold.verbs import protocol_names as protocol_names
     from fourfold.verbs import show_views as show_views
     from fourfold.verbs import train as train
+    from fourfold.verbs_detect import detect as detect
+    from fourfold.verbs_detect import detector as detector
+    from fourfold.verbs_detect import evaluate_detections as evaluate_detections
+    from fourfold.verbs_detect import propose as propose
+    from fourfold.verbs_detect import train_detector as train_detector
 
+DETECTION = ("detect", "detector", "evaluate_detections", "propose", "train_detector")
 __all__ = [
     "Answer",
     "Failure",
@@ -40,16 +46,21 @@ __all__ = [
     "check_data",
     "class_heat",
     "classify",
+    "detect",
+    "detector",
     "evaluate",
+    "evaluate_detections",
     "evaluate_each",
     "explain",
     "load",
     "load_file",
     "models",
     "predictor",
+    "propose",
     "protocol_names",
     "show_views",
     "train",
+    "train_detector",
 ]
 
 
@@ -59,7 +70,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'fourfold' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("fourfold.networks" if name == "build" else "fourfold.verbs"), name)
+    home = "networks" if name == "build" else "verbs_detect" if name in DETECTION else "verbs"
+    return getattr(import_module(f"fourfold.{home}"), name)
 
 
 class _Package(ModuleType):

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from fourfold.cli_data import data_app
+from fourfold.cli_detect import detect, propose, train_detector
 from fourfold.cli_evaluate import evaluate, protocols
 from fourfold.cli_models import (
     DEFAULT_MODEL,
@@ -59,6 +60,9 @@ app = typer.Typer(
 app.command()(evaluate)
 app.command()(protocols)
 app.command()(train)
+app.command()(propose)
+app.command("train-detector")(train_detector)
+app.command()(detect)
 app.add_typer(data_app, name="data")
 
 

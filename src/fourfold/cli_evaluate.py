@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fourfold.cli_detect import Count, DetectorOptions, Proposals, evaluate_detectors
 from fourfold.cli_models import (
     DEFAULT_MODEL,
     ClassesFile,
@@ -39,15 +40,25 @@ def evaluate(
     ] = None,
     show_views: Annotated[Path | None, typer.Option(help="A PNG file: what the protocol sees of the first photo.")] = None,
     ray: Annotated[str | None, typer.Option(help="With --out, work on a Ray cluster: its address, or local.")] = None,
+    proposals: Proposals = None,
+    count: Count = None,
+    average: Annotated[bool, typer.Option("--average", help="Of several detectors, average the scores.")] = False,
     as_json: Json = False,
     weights: WeightsFile = None,
     classes: ClassesFile = None,
     pixels: PixelsText = None,
 ) -> int:
-    """Measure a model, or several together, on labelled photos. --protocol all, or a,b,c, compares test protocols."""
+    """Measure a model, or several together, on labelled photos; a detector on photos with boxes.
+
+    --protocol all, or a,b,c, compares test protocols.
+    """
     from fourfold import report, verbs
+    from fourfold.detector_files import is_detector
 
     names, data = _names_and_data(models_and_data, model or [])
+    if any(is_detector(name) for name in names):
+        options = DetectorOptions(proposals, count, average)
+        return evaluate_detectors(names, data, split, out, options, as_json=as_json)
     models = open_models(names, weights, classes, pixels)
     given = verbs.protocol_names(models) if protocol == "all" else [name.strip() for name in protocol.split(",")]
     numbers = parse_scales(scales)

@@ -36,7 +36,7 @@ def answer_record(answer: Answer | Failure) -> Record:
 def answer_table(records: Sequence[Record]) -> Table:
     """A row for each answered input: the likeliest class, then the others."""
     first = records[0]
-    table = _table("photo", "class", "probability", "then", caption=f"{first['model']}, {first['protocol']}")
+    table = plain_table("photo", "class", "probability", "then", caption=f"{first['model']}, {first['protocol']}")
     for record in records:
         best, *others = record["top"]
         then = ", ".join(f"{guess['label']} {_percent(guess['probability'])}" for guess in others)
@@ -73,7 +73,7 @@ def comparison_record(found: Sequence[tuple[str, Evaluation]]) -> Record:
 def evaluation_table(result: Evaluation) -> Table:
     """One row: how many images, how many of them right, and what it cost."""
     caption = f"{result.model}, {result.protocol}"
-    table = _table("images", "top-1", "95 % interval", "top-5", "ECE", "views", "ms/image", caption=caption, right=0)
+    table = plain_table("images", "top-1", "95 % interval", "top-5", "ECE", "views", "ms/image", caption=caption, right=0)
     table.add_row(f"{result.images:,}", *_accuracy_cells(result))
     return table
 
@@ -81,7 +81,7 @@ def evaluation_table(result: Evaluation) -> Table:
 def comparison_table(found: Sequence[tuple[str, Evaluation]]) -> Table:
     """A row for each protocol (GoogLeNet Table 3, VGG Table 5)."""
     caption = f"{found[0][1].model}, {found[0][1].images:,} images"
-    table = _table("protocol", "top-1", "95 % interval", "top-5", "ECE", "views", "ms/image", caption=caption, right=1)
+    table = plain_table("protocol", "top-1", "95 % interval", "top-5", "ECE", "views", "ms/image", caption=caption, right=1)
     for name, result in found:
         table.add_row(name, *_accuracy_cells(result))
     return table
@@ -116,7 +116,7 @@ def protocol_records(size: int) -> list[Record]:
 
 def protocol_table(records: Sequence[Record]) -> Table:
     """A row for each protocol."""
-    table = _table("protocol", "views", "from", "what it does")
+    table = plain_table("protocol", "views", "from", "what it does")
     table.columns[1].justify = "right"
     table.columns[3].no_wrap = False  # its words are worth several lines
     for row in records:
@@ -139,7 +139,7 @@ def trained_record(result: Trained) -> Record:
 
 def trained_table(result: Trained) -> Table:
     """One row: the run and its accuracy."""
-    table = _table("run", "network", "images", "top-1", "top-5", caption=f"validation on {result.origin}", right=2)
+    table = plain_table("run", "network", "images", "top-1", "top-5", caption=f"validation on {result.origin}", right=2)
     table.add_row(str(result.folder), result.model, f"{result.images:,}", f"{result.top1:.2f} %", f"{result.top5:.2f} %")
     return table
 
@@ -161,7 +161,7 @@ def explanation_record(result: Explanation) -> Record:
 
 def explanation_table(result: Explanation) -> Table:
     """A row for each layer, and one for the whole."""
-    table = _table("layer", "kind", "output", "sees", "stride", "parameters", "multiply-adds", right=5)
+    table = plain_table("layer", "kind", "output", "sees", "stride", "parameters", "multiply-adds", right=5)
     for layer in result.layers:
         field = layer.field
         table.add_row(
@@ -218,11 +218,11 @@ def model_records(networks: Iterable[Listed], weights: Iterable[ModelEntry]) -> 
 
 def model_tables(records: Record) -> list[Table]:
     """Networks, then weights, from `model_records`."""
-    networks = _table("network", "also", "input", "parameters", caption="networks, to train or explain", right=2)
+    networks = plain_table("network", "also", "input", "parameters", caption="networks, to train or explain", right=2)
     for row in records["networks"]:
         size = row["input_size"]
         networks.add_row(row["name"], ", ".join(row["aliases"]), f"{size}x{size}", f"{row['parameters']:,}")
-    weights = _table("weights", "network", "top-1", "top-5", "MB", "licence", right=2)
+    weights = plain_table("weights", "network", "top-1", "top-5", "MB", "licence", right=2)
     weights.columns[-1].justify = "left"
     for row in records["weights"]:
         accuracy, note = row["accuracy"], "" if row["is_bundled"] else "*"
@@ -262,7 +262,7 @@ def _layer_record(layer: Layer) -> Record:
     }
 
 
-def _table(*columns: str, caption: str | None = None, right: int | None = None) -> Table:
+def plain_table(*columns: str, caption: str | None = None, right: int | None = None) -> Table:
     """A table whose columns from number `right` on are numbers; every row stays on one line, cut off where it must be."""
     table = Table(caption=caption, caption_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fourfold.detect.colour_spaces import SPACES
 from fourfold.detect.grouping import Array, Similarity, group
+from fourfold.detect.propose import Propose
 from fourfold.detect.region_features import measure, texture_bins
 from fourfold.detect.segmentation import segment, sort_edges
 
@@ -24,7 +25,7 @@ SIZE, FILL = Similarity(False, False, True, False), Similarity(False, False, Fal
 
 
 @dataclass(frozen=True)
-class SelectiveSearch:
+class SelectiveSearch(Propose):
     """A hierarchy for each colour space, each k and each similarity; boxes in an order that puts the likely ones first.
 
     size: times k and the least segment (GoogLeNet 8 takes 2). smallest: pixels of a box's shorter side at least; the
@@ -39,8 +40,8 @@ class SelectiveSearch:
     smallest: int = 1
     seed: int = 0
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3,H,W) -> boxes float32 (R,4) as edges x1 y1 x2 y2 in its pixels, each once, the likeliest first."""
+    def __call__(self, image: Tensor, name: str = "") -> Tensor:  # noqa: ARG002
+        """Boxes (R,4) of an image uint8 (3,H,W), each once; see Propose. The name plays no part."""
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
             hierarchies = [each for found in pool.map(partial(self._of_colour, pixels), self.colours) for each in found]

@@ -53,7 +53,7 @@ def reliability(calibration: Calibration, path: Path) -> None:
     The orange or green part of a bin is the distance between the two, whose mean is the calibration error.
     """
     total = sum(each.count for each in calibration.bins)
-    figure = _figure(6.2, 6.6)
+    figure = blank(6.2, 6.6)
     figure.suptitle(
         f"expected calibration error {100 * calibration.error:.2f} % ({total:,} images, {len(calibration.bins)} bins)",
         fontsize=11,
@@ -70,7 +70,7 @@ def reliability(calibration: Calibration, path: Path) -> None:
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
@@ -104,7 +104,7 @@ def costs(rows: Sequence[tuple[str, Evaluation]], path: Path) -> None:
     timed = [(name, each) for name, each in rows if each.seconds > 0]
     if not timed:
         raise ValueError("no evaluation has a measured time; evaluate anew rather than read answers that are there")
-    figure = _figure(8.6, 5.6)
+    figure = blank(8.6, 5.6)
     axes = figure.add_subplot()
     points = [_point(each) for _, each in timed]
     front = sorted(points[index] for index in pareto(points))
@@ -118,7 +118,7 @@ def costs(rows: Sequence[tuple[str, Evaluation]], path: Path) -> None:
         axes.legend(fontsize=9, loc="lower right")
     with _any_script():
         _place_names(figure, axes, timed)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -225,13 +225,15 @@ def _crowding(box: Bbox, taken: Iterable[Bbox], room: Bbox) -> float:
     return outside + sum(each.width * each.height for each in overlaps if each)
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of that many inches."""
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     return Figure(figsize=(width, height), dpi=130, layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, with names in any script."""
     with _any_script():
         figure.savefig(path, dpi=figure.dpi, format="png")
 

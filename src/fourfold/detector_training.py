@@ -1,0 +1,342 @@
+"""From annotated images to a detector in a folder, stage by stage; what a stage has finished is not done again.
+
+The stages: proposals of all images (cache/), fine-tuning (tuning/), SVMs (svm.safetensors), box regression
+(boxes.safetensors), and the detector's results on validation images (detector.json).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fourfold import runs
+from fourfold.catalog import ENTRY, WEIGHTS, Network
+from fourfold.data.annotated import Annotated, Annotations
+from fourfold.data.boxed import BoxedSplits
+from fourfold.data.dice import generator_for
+from fourfold.data.listing import to_image
+from fourfold.detect import box_regression, mining
+from fourfold.detect.box_regression import BoxRegression, pairs_of
+from fourfold.detect.cache import TensorCache, cached_proposals
+from fourfold.detect.detector import Detector, Finder, Score, Softmax, SvmScore, features_of
+from fourfold.detect.method import Method
+from fourfold.detect.mining import Mined, Miner, MiningState, RegionFeatures
+from fourfold.detect.propose import Propose
+from fourfold.detect.regions import PooledRegions
+from fourfold.detect.regions_seen import Seen
+from fourfold.detect.sampling import class_overlaps, with_objects
+from fourfold.detect.summary import DetectionEvaluation, Seconds
+from fourfold.detect.svm import LinearSvms, scale_for
+from fourfold.detect.tuning import RegionTask, feed_for, held_parts
+from fourfold.detector_files import BOXES, SVMS, DetectorEntry, propose_as, regions_record, write_detector_entry
+from fourfold.files import write_text
+from fourfold.train.interrupt import interruptions
+from fourfold.train.loop import LAST, Settings, Watchers, learn
+from fourfold.weights import read_weights, save_weights
+
+CACHE, TUNING, MINING = "cache", "tuning", "mining.safetensors"
+CACHE_BYTES = 20 * 2**30  # on disk: proposals, and features of the regions of some thousand images (ours)
+SAVE_EVERY = 60.0  # seconds between two states of mining
+SAMPLE = 200  # images, and boxes of each, from which the length of features is taken (code of R-CNN)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Called while a detector is made. stage: (what, done, of how many). training: mini-batches. say: a line for people."""
+
+    stage: Callable[[str, int, int], None] = lambda _what, _done, _all: None
+    training: Watchers = Watchers()  # noqa: RUF009 (frozen)
+    say: Callable[[str], None] = lambda _line: None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedDetector:
+    """A detector, the folder it is in, how it did on validation images, if there were any, and what they were."""
+
+    folder: Path
+    detector: Detector
+    evaluation: DetectionEvaluation | None
+    origin: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What all stages need."""
+
+    folder: Path
+    network: Network
+    method: Method
+    splits: BoxedSplits
+    cache: TensorCache
+    propose: Propose
+    seed: int
+    watch: Watch
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.splits.train.classes)
+
+
+def train_detector_in(
+    folder: Path, network: Network, method: Method, splits: BoxedSplits, *, seed: int, watch: Watch
+) -> TrainedDetector:
+    """Make a detector in a folder, or go on where one was stopped; `network` is `for_detection`'s.
+
+    Raises ValueError for data from which nothing can be learned, and KeyboardInterrupt once Ctrl-C has been answered, with
+    what was done kept.
+    """
+    cache = TensorCache(folder / CACHE, CACHE_BYTES)
+    propose = cached_proposals(propose_as(method.proposals, method.count), cache)
+    work = _Work(folder, network, method, splits, cache, propose, seed, watch)
+    with runs.writing(folder, "make room, then go on with --resume"):
+        seen = _seen(work, splits.train, "proposals")
+        if method.tuning is not None:
+            _tune(work, seen)
+        save_weights(folder / WEIGHTS, {**network.classifier.state_dict(), **network.pixels.tensors()})
+        with interruptions() as is_interrupted:
+            stop = _stopper(is_interrupted)
+            described = _describer(work, seen)
+            score = _scored(work, seen, described, stop) if method.scores == "svm" else Softmax()
+            refine = _refined(work, seen, stop) if method.ridge is not None else None
+            detector = Detector(network, propose, method.regions, score, refine, method.suppress, (), folder.resolve().name)
+            evaluation = _checked(work, detector, stop)
+        detector = _written(work, detector, evaluation)
+    return TrainedDetector(folder, detector, evaluation, splits.origin)
+
+
+def _stopper(is_interrupted: Callable[[], bool]) -> Callable[[], None]:
+    def stop() -> None:
+        if is_interrupted():
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def _seen(work: _Work, part: Annotations, what: str) -> Seen:
+    """The images of a part that can be read, with their candidates; others are named and left out."""
+    images, candidates = [], []
+    for index, image in enumerate(part.images):
+        try:
+            boxes = work.propose(_pixels(image), image.item.name)
+        except ValueError as error:
+            work.watch.say(f"left out: {error}")
+            continue
+        images.append(image)
+        candidates.append(with_objects(boxes, image))
+        work.watch.stage(what, index + 1, len(part))
+    if not any(len(image) for image in images):
+        raise ValueError(f"no object is left in the {len(part)} images of this part; mend the files that were named")
+    return Seen(tuple(images), tuple(candidates))
+
+
+def _pixels(image: Annotated) -> Tensor:
+    return to_image(image.item.content(), image.item.name)
+
+
+def _tune(work: _Work, seen: Seen) -> None:
+    """Fine-tune the network in place, or take up what was tuned before."""
+    tuning, regions, folder = work.method.tuning, work.method.regions, work.folder / TUNING
+    assert tuning is not None
+    module = work.network.classifier if tuning.layers == "all" else work.network.classifier.head.fc
+    if (folder / LAST).exists():
+        module.load_state_dict(read_weights(folder / LAST))
+        return
+    feed = feed_for(seen, work.network, regions, tuning, work.seed, partial(work.watch.stage, "pooling regions"))
+    held = []
+    if work.splits.val.num_boxes:
+        held_feed = feed_for(_seen(work, work.splits.val, "proposals to check on"), work.network, regions, tuning, 0)
+        held = held_parts(held_feed)
+    task = RegionTask(
+        work.network.pixels,
+        tuning,
+        work.network.labels,
+        sum(len(boxes) for boxes in seen.candidates),
+        held,
+        by_window=tuning.layers == "all" and isinstance(regions, PooledRegions),
+    )
+    module.requires_grad_(True)
+    folder.mkdir(exist_ok=True)
+    settings = Settings(work.seed, keeps_best=False)
+    learn(module, task, tuning, feed, folder, settings=settings, watchers=work.watch.training)
+    module.requires_grad_(False).eval()
+
+
+def _describer(work: _Work, seen: Seen) -> Callable[[int], dict[str, Tensor]]:
+    """Of an image by its number: "features" (R,D) of its candidates, and "pooled" (n,P) of the rows "near" an object."""
+    least = work.method.ridge.overlap if work.method.ridge else 2.0
+
+    @torch.inference_mode()
+    def describe(index: int) -> dict[str, Tensor]:
+        key = f"regions-{index:06d}"
+        kept = work.cache.get(key)
+        if kept is not None:
+            return kept
+        pooled = work.method.regions.pooled(work.network, seen.pixels(index), seen.candidates[index])
+        near = (seen.matches[index].overlaps >= least).nonzero()[:, 0]
+        made = {"features": features_of(work.network, pooled), "near": near, "pooled": pooled[near].clone()}
+        work.cache.put(key, made)
+        return made
+
+    return describe
+
+
+def _scored(work: _Work, seen: Seen, describe: Callable[[int], dict[str, Tensor]], stop: Callable[[], None]) -> Score:
+    """SVMs of all classes, mined or taken up."""
+    path = work.folder / SVMS
+    if not path.exists():
+        mined = _mined(work, seen, describe, stop)
+        for label, report in zip(work.splits.train.classes, mined.reports, strict=True):
+            if not report.is_trained:
+                what = "object" if not report.positives else "background"
+                work.watch.say(f"{label} has no {what} to learn from, and will never be found")
+        save_weights(path, mined.svms.tensors())
+    (work.folder / MINING).unlink(missing_ok=True)
+    return SvmScore(LinearSvms.from_tensors(read_weights(path)))
+
+
+def _mined(work: _Work, seen: Seen, describe: Callable[[int], dict[str, Tensor]], stop: Callable[[], None]) -> Mined:
+    def features(index: int) -> RegionFeatures:
+        stop()
+        work.watch.stage("hard negatives", index + 1, len(seen))
+        boxes = seen.candidates[index]
+        overlaps = class_overlaps(boxes, seen.images[index], work.num_classes)
+        return RegionFeatures(describe(index)["features"], boxes, overlaps)
+
+    positives: list[list[Tensor]] = [[] for _ in range(work.num_classes)]
+    sample = []
+    for index, image in enumerate(seen.images):
+        stop()
+        found = describe(index)["features"]
+        own = image.labels[~image.is_difficult]  # with_objects puts these first
+        for label in range(work.num_classes):
+            positives[label].append(found[: len(own)][own == label])
+        if index < SAMPLE:
+            drawn = torch.randperm(len(found), generator=generator_for(work.seed, "length", index))[:SAMPLE]
+            sample.append(found[drawn])
+        work.watch.stage("features", index + 1, len(seen))
+    miner = Miner([torch.cat(each) for each in positives], scale_for(torch.cat(sample)), work.method.mining, work.seed)
+    path, saved = work.folder / MINING, time.monotonic()
+
+    def save(state: MiningState) -> None:
+        nonlocal saved
+        if time.monotonic() - saved > SAVE_EVERY:
+            save_weights(path, state.tensors(miner.width))
+            saved = time.monotonic()
+
+    begun = MiningState.from_tensors(read_weights(path)) if path.exists() else None
+    return mining.mine(miner, features, len(seen), begun, save)
+
+
+def _refined(work: _Work, seen: Seen, stop: Callable[[], None]) -> BoxRegression:
+    """Box regression of all classes, solved or taken up."""
+    ridge, path = work.method.ridge, work.folder / BOXES
+    assert ridge is not None
+    if not path.exists():
+        describe = _describer(work, seen)
+        pairs = pairs_of(seen.matches, ridge, work.num_classes, seed=work.seed)
+
+        def pooled(index: int, rows: Tensor) -> Tensor:
+            stop()
+            work.watch.stage("box regression", index + 1, len(seen))
+            found = describe(index)
+            return found["pooled"][torch.searchsorted(found["near"], rows)]
+
+        examples = box_regression.gather(pairs, seen.candidates, seen.images, work.num_classes, pooled)
+        if not len(pairs):
+            raise ValueError(f"no proposal overlaps an object by {ridge.overlap:g}; ask for more proposals, or --no-boxes")
+        scale = scale_for(torch.cat([each.pooled[:SAMPLE] for each in examples]))  # Reading: of boxes that show objects
+        save_weights(path, box_regression.fit_boxes(examples, scale, ridge).tensors())
+    return BoxRegression.from_tensors(read_weights(path))
+
+
+def _checked(work: _Work, detector: Detector, stop: Callable[[], None]) -> DetectionEvaluation | None:
+    """What the detector finds on validation images, where there are objects."""
+    val = work.splits.val
+    if not val.num_boxes:
+        return None
+
+    def watch(done: int, total: int) -> None:
+        stop()
+        work.watch.stage("testing", done, total)
+
+    return evaluate_detector(detector, val, watch, work.watch.say)
+
+
+def evaluate_detector(
+    finder: Finder,
+    part: Annotations,
+    watch: Callable[[int, int], None] = lambda _done, _all: None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> DetectionEvaluation:
+    """Ask a detector about annotated images; those that cannot be read are named by `say` and left out."""
+    images, looks = [], []
+    for index, image in enumerate(part.images):
+        try:
+            looks.append(finder.look(_pixels(image), image.item.name))
+            images.append(image)
+        except ValueError as error:
+            say(f"left out: {error}")
+        watch(index + 1, len(part))
+    return DetectionEvaluation(
+        finder.title,
+        f"{finder.words}, at most {max((len(look.proposals) for look in looks), default=0):,} proposals",
+        part.classes,
+        tuple(images),
+        tuple(look.found for look in looks),
+        tuple(look.proposals for look in looks),
+        Seconds(sum(look.propose_seconds for look in looks), sum(look.seconds for look in looks), 0.0),
+    )
+
+
+def _written(work: _Work, detector: Detector, evaluation: DetectionEvaluation | None) -> Detector:
+    """entry.json for the network, then detector.json; the detector with its thresholds."""
+    method, network = work.method, work.network
+    thresholds: tuple[float, ...] = ()
+    told: dict[str, object] = {}
+    if evaluation is not None:
+        least = detector.score.least
+        thresholds = tuple(least if each.threshold is None else each.threshold for each in evaluation.per_class)
+        told = {
+            "map_2007": round(evaluation.voc.map_2007, 5),
+            "map_2010": round(evaluation.voc.map_2010, 5),
+            "images": len(evaluation.images),
+            "objects": evaluation.objects,
+            "on": work.splits.origin,
+        }
+    pixels = network.pixels
+    entry = {
+        "name": work.folder.resolve().name,
+        "network": network.entry.network,
+        "options": dict(network.entry.options),
+        "classes": list(network.labels),
+        "pixels": {"mean": list(pixels.mean), "std": list(pixels.std), "order": pixels.order},
+        "licence": "yours",
+        "recipe": f"{method.source}, seed {work.seed}",
+        "protocol": "regions of a detector",
+        "accuracy": told,
+        "deviations": [*network.classifier.deviations, *method.deviations],
+        "megabytes": round((work.folder / WEIGHTS).stat().st_size / 1e6, 2),
+    }
+    write_text(work.folder / ENTRY, json.dumps(entry, indent=2) + "\n")
+    record = DetectorEntry(
+        method=method.source,
+        source=method.source,
+        regions=regions_record(method.regions),
+        proposals=method.proposals,
+        count=method.count,
+        scores=method.scores,
+        refines=method.ridge is not None,
+        suppress={"iou": method.suppress.iou, "per_class": method.suppress.per_class},
+        thresholds=thresholds,
+        found=told,
+        deviations=method.deviations,
+    )
+    write_detector_entry(work.folder, record)
+    return replace(detector, thresholds=thresholds)
