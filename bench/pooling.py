@@ -5,8 +5,8 @@
 2,000 random windows of 256 maps of 43 x 58 cells (what SPP-net's 688 pixels make of a photo of 4:3), 50 bins each. Beside
 ours: roi_pool of torchvision, once for each level; a table of the maxima of all 2^a x 2^b cells, so that a bin is four
 look-ups, in torch; and each window cut out and pooled by itself, as people write it, which is timed on a tenth of them and
-scaled. The sides take turns in each round, and the first round is not timed. All give the same numbers, but for a few bins of
-roi_pool, whose edges are rounded in float32.
+scaled. The sides take turns in each round, and the first round is not timed. All give the same numbers, but for a few bins
+of roi_pool, whose edges are rounded in float32.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from fourfold.models.base import Branches, PyramidHead
 from fourfold.shapes import Field, square
 
 CONTEXT = 16  # pixels of 227 (R-CNN 2.1, appendix A)
-AT_ONCE = 64  # warped regions that go through the trunk together
+AT_ONCE = 16  # warped regions that go through the trunk together; 64 took ZF-5 a sixth longer, their maps leave the cache
 
 
 class Regions(abc.ABC):
