@@ -57,7 +57,8 @@ def propose(
     """Find boxes that may hold an object, of whatever class (Selective Search)."""
     from fourfold import found_report, verbs_detect
 
-    image, boxes = verbs_detect.propose(photo, proposals or verbs_detect.PROPOSALS, count or verbs_detect.COUNT)
+    kind = verbs_detect.PROPOSALS if proposals is None else proposals
+    image, boxes = verbs_detect.propose(photo, kind, verbs_detect.COUNT if count is None else count)
     if plot is not None:
         picture = found_report.proposals_picture(image, boxes, shown)
         write_png(plot, lambda path: picture.save(path, format="PNG"))
@@ -148,7 +149,7 @@ def detect(
     sources = verbs.find(paths)
     records: list[dict[str, Any]] = []
     failures: list[str] = []
-    kept: dict[str, Found] = {}
+    kept: dict[str, found_report.Place] = {}
     folder = (save_to or Path("detections")) if save or save_to is not None else None
     is_quiet = as_json or len(sources) < QUIET_BELOW
     with progress("detecting", is_quiet=is_quiet) as show, _saved(folder) as keep:
@@ -161,7 +162,7 @@ def detect(
             else:
                 keep(found)
                 if coco is not None or yolo is not None:
-                    kept[found.source] = found
+                    kept[found.source] = found_report.place_of(found)
                 if not as_json:
                     records.append(record)
             show(number, max(number, len(sources)))

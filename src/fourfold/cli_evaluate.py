@@ -57,8 +57,12 @@ def evaluate(
 
     names, data = _names_and_data(models_and_data, model or [])
     if any(is_detector(name) for name in names):
+        if protocol != "single" or any((scales, show_views, ray, weights, classes, pixels)):
+            raise ValueError("a detector takes --split, --proposals, --count and --average alone; leave the others out")
         options = DetectorOptions(proposals, count, average)
         return evaluate_detectors(names, data, split, out, options, as_json=as_json)
+    if average or proposals is not None or count is not None:
+        raise ValueError("--proposals, --count and --average are for detectors; leave them out")
     models = open_models(names, weights, classes, pixels)
     given = verbs.protocol_names(models) if protocol == "all" else [name.strip() for name in protocol.split(",")]
     numbers = parse_scales(scales)

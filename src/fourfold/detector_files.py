@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from torch import Tensor
 
 from fourfold import catalog
-from fourfold.catalog import ENTRY
+from fourfold.catalog import ENTRY, Network
 from fourfold.detect.box_regression import BoxRegression
 from fourfold.detect.detector import BACKGROUND, Detector, Score, Softmax, SvmScore
 from fourfold.detect.proposals import First, proposer_named
@@ -86,15 +88,17 @@ def load_detector(source: str | Path, *, proposals: str | None = None, count: in
         regions, suppress = regions_from(entry.regions), Suppress(**entry.suppress)
         if network.labels[-1] != BACKGROUND or len(entry.thresholds) not in (0, len(network.labels) - 1):
             raise ValueError(f"{len(entry.thresholds)} thresholds for the classes {', '.join(network.labels)}")
-    except (TypeError, ValueError) as error:
+        if entry.scores not in ("svm", "softmax") or not isinstance(entry.count, int):
+            raise ValueError(f"scores by {entry.scores!r} of {entry.count!r} proposals")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / DETECTOR} is damaged ({error}); restore it or train again") from error
     regions.check(network)
     return Detector(
         network,
-        propose_as(proposals or entry.proposals, count or entry.count),
+        propose_as(entry.proposals if proposals is None else proposals, entry.count if count is None else count),
         regions,
-        _score(entry, folder),
-        _tensors(folder / BOXES, BoxRegression.from_tensors) if entry.refines else None,
+        _score(entry, folder, network),
+        _tensors(folder / BOXES, BoxRegression.from_tensors, network) if entry.refines else None,
         suppress,
         entry.thresholds,
         folder.resolve().name,
@@ -124,15 +128,21 @@ def regions_from(record: Mapping[str, Mapping[str, Any]]) -> Regions:
     raise ValueError(f"no regions of kind {kind!r}")
 
 
-def _score(entry: DetectorEntry, folder: Path) -> Score:
+def _score(entry: DetectorEntry, folder: Path, network: Network) -> Score:
     if entry.scores == "softmax":
         return Softmax()
-    return SvmScore(_tensors(folder / SVMS, LinearSvms.from_tensors))
+    return SvmScore(_tensors(folder / SVMS, LinearSvms.from_tensors, network))
 
 
-def _tensors(path: Path, make: Any) -> Any:
+Made = TypeVar("Made", LinearSvms, BoxRegression)
+
+
+def _tensors(path: Path, make: Callable[[Mapping[str, Tensor]], Made], network: Network) -> Made:
     tensors = read_weights(path)
     try:
-        return make(tensors)
+        made = make(tensors)
+        if len(made.weights) != len(network.labels) - 1:
+            raise ValueError(f"it is of {len(made.weights)} classes, the network of {len(network.labels) - 1}")
+        return made
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); restore it or train again") from error

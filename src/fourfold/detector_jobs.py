@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 from fourfold import catalog
 from fourfold.data.annotated import Annotations
 from fourfold.data.boxed import BoxedSplits, find_boxed
+from fourfold.detect import box_regression
 from fourfold.detect.method import Method, for_detection
 from fourfold.detect.proposals import First, proposer_named
-from fourfold.detector_files import is_detector
-from fourfold.detector_training import TrainedDetector, Watch, train_detector_in
+from fourfold.detector_files import DETECTOR
+from fourfold.detector_training import SEEN, TUNING, TrainedDetector, Watch, train_detector_in
 from fourfold.papers.detectors import method_named
 from fourfold.training import begin, begun, refuse_old
 
@@ -53,8 +55,8 @@ def run_detector_training(given: DetectorArguments, folder: Path, *, resume: boo
         raise ValueError("no data given; give a folder of annotated images in the layout of VOC, COCO or YOLO")
     if not resume:
         refuse_old(folder)
-        if is_detector(folder):
-            raise ValueError(f"{folder} holds a detector already; choose another folder")
+        if any((folder / name).exists() for name in (SEEN, TUNING, DETECTOR)):  # their stages would be taken up
+            raise ValueError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder")
     seed = arguments.seed or 0
     start = catalog.load(arguments.start or catalog.DEFAULT)
     start = replace(start, entry=replace(start.entry, options={**start.entry.options, **arguments.options}))
@@ -72,7 +74,8 @@ def method_for(arguments: DetectorArguments, size: int) -> Method:
     """The method that the arguments name, with what they change about it. Raises ValueError for what cannot be."""
     method = method_named(arguments.method or METHOD, size, arguments.scales)
     if arguments.proposals is not None or arguments.count is not None:
-        kind, count = arguments.proposals or method.proposals, arguments.count or method.count
+        kind = method.proposals if arguments.proposals is None else arguments.proposals
+        count = method.count if arguments.count is None else arguments.count
         First(proposer_named(kind), count)  # so that a wrong name or number is said before anything is read
         note = f"{count:,} proposals of {kind}"
         method = replace(method, proposals=kind, count=count, deviations=(*method.deviations, note))
@@ -83,10 +86,16 @@ def method_for(arguments: DetectorArguments, size: int) -> Method:
         method = replace(method, scores=arguments.scores, deviations=(*method.deviations, note))  # pyright: ignore[reportArgumentType]
     if arguments.refines is False and method.ridge is not None:
         method = replace(method, ridge=None, deviations=(*method.deviations, "no box regression"))
+    if arguments.refines and method.ridge is None:
+        method = replace(method, ridge=box_regression.RCNN, deviations=(*method.deviations, "box regression, as R-CNN's"))
     if arguments.decay is not None:
         method = method.with_decay(arguments.decay)
     method = method if arguments.steps is None else method.with_steps(arguments.steps)
-    return method if arguments.rate is None else method.at_rate(arguments.rate)
+    if arguments.rate is None:
+        return method
+    if not 0 < arguments.rate < math.inf:
+        raise ValueError(f"{arguments.rate:g} is not a learning rate; give a number above 0, such as 0.001")
+    return method.at_rate(arguments.rate)
 
 
 def _size(start: catalog.Network) -> int:

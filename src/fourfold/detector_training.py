@@ -1,6 +1,6 @@
 """From annotated images to a detector in a folder, stage by stage; what a stage has finished is not done again.
 
-The stages: proposals of all images (cache/), fine-tuning (tuning/), SVMs (svm.safetensors), box regression
+The stages: proposals of all images (cache/, seen.txt), fine-tuning (tuning/), SVMs (svm.safetensors), box regression
 (boxes.safetensors), and the detector's results on validation images (detector.json).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,8 @@ from fourfold.data.dice import generator_for
 from fourfold.data.listing import to_image
 from fourfold.detect import box_regression, mining
 from fourfold.detect.box_regression import BoxRegression, pairs_of
-from fourfold.detect.cache import TensorCache, cached_proposals
-from fourfold.detect.detector import Detector, Finder, Score, Softmax, SvmScore, features_of
+from fourfold.detect.cache import TensorCache, cached_proposals, key_of
+from fourfold.detect.detector import Detector, Finder, Look, Score, Softmax, SvmScore, features_of
 from fourfold.detect.method import Method
 from fourfold.detect.mining import Mined, Miner, MiningState, RegionFeatures
 from fourfold.detect.propose import Propose
@@ -41,7 +41,7 @@ from fourfold.train.interrupt import interruptions
 from fourfold.train.loop import LAST, Settings, Watchers, learn
 from fourfold.weights import read_weights, save_weights
 
-CACHE, TUNING, MINING = "cache", "tuning", "mining.safetensors"
+CACHE, SEEN, TUNING, MINING = "cache", "seen.txt", "tuning", "mining.safetensors"
 CACHE_BYTES = 20 * 2**30  # on disk: proposals, and features of the regions of some thousand images (ours)
 SAVE_EVERY = 60.0  # seconds between two states of mining
 SAMPLE = 200  # images, and boxes of each, from which the length of features is taken (code of R-CNN)
@@ -96,7 +96,12 @@ def train_detector_in(
     propose = cached_proposals(propose_as(method.proposals, method.count), cache)
     work = _Work(folder, network, method, splits, cache, propose, seed, watch)
     with runs.writing(folder, "make room, then go on with --resume"):
-        seen = _seen(work, splits.train, "proposals")
+        seen = _seen(work, splits.train, "proposals", watch.say)
+        if not _has_objects(seen.images):
+            raise ValueError(
+                f"no object is left in the {len(splits.train)} images to learn from; mend those that were named"
+            )
+        _keep_to(work, seen)
         if method.tuning is not None:
             _tune(work, seen)
         save_weights(folder / WEIGHTS, {**network.classifier.state_dict(), **network.pixels.tensors()})
@@ -119,21 +124,34 @@ def _stopper(is_interrupted: Callable[[], bool]) -> Callable[[], None]:
     return stop
 
 
-def _seen(work: _Work, part: Annotations, what: str) -> Seen:
+def _seen(work: _Work, part: Annotations, what: str, say: Callable[[str], None]) -> Seen:
     """The images of a part that can be read, with their candidates; others are named and left out."""
     images, candidates = [], []
     for index, image in enumerate(part.images):
         try:
             boxes = work.propose(_pixels(image), image.item.name)
         except ValueError as error:
-            work.watch.say(f"left out: {error}")
+            say(f"left out: {error}")
             continue
         images.append(image)
         candidates.append(with_objects(boxes, image))
         work.watch.stage(what, index + 1, len(part))
-    if not any(len(image) for image in images):
-        raise ValueError(f"no object is left in the {len(part)} images of this part; mend the files that were named")
     return Seen(tuple(images), tuple(candidates))
+
+
+def _has_objects(images: Iterable[Annotated]) -> bool:
+    """Whether there is one to learn from or to be found, which difficult ones are not."""
+    return any(bool((~image.is_difficult).any()) for image in images)
+
+
+def _keep_to(work: _Work, seen: Seen) -> None:
+    """Note what is learned from. Raises ValueError where the folder's stages were finished with other images or boxes."""
+    labels = [image.labels for image in seen.images]
+    digest = key_of(*work.splits.train.classes, *labels, *seen.candidates) + "\n"
+    path = work.folder / SEEN
+    if path.exists() and path.read_text(encoding="utf-8") != digest:
+        raise ValueError(f"{work.folder} began with other images or boxes; restore them to go on, or choose another folder")
+    write_text(path, digest)
 
 
 def _pixels(image: Annotated) -> Tensor:
@@ -149,10 +167,8 @@ def _tune(work: _Work, seen: Seen) -> None:
         module.load_state_dict(read_weights(folder / LAST))
         return
     feed = feed_for(seen, work.network, regions, tuning, work.seed, partial(work.watch.stage, "pooling regions"))
-    held = []
-    if work.splits.val.num_boxes:
-        held_feed = feed_for(_seen(work, work.splits.val, "proposals to check on"), work.network, regions, tuning, 0)
-        held = held_parts(held_feed)
+    held_seen = _seen(work, work.splits.val, "proposals to check on", lambda _line: None)  # testing says it
+    held = held_parts(feed_for(held_seen, work.network, regions, tuning, 0)) if _has_objects(held_seen.images) else []
     task = RegionTask(
         work.network.pixels,
         tuning,
@@ -257,16 +273,15 @@ def _refined(work: _Work, seen: Seen, stop: Callable[[], None]) -> BoxRegression
 
 
 def _checked(work: _Work, detector: Detector, stop: Callable[[], None]) -> DetectionEvaluation | None:
-    """What the detector finds on validation images, where there are objects."""
+    """What the detector finds on validation images, where some can be read and have objects."""
     val = work.splits.val
-    if not val.num_boxes:
-        return None
 
     def watch(done: int, total: int) -> None:
         stop()
         work.watch.stage("testing", done, total)
 
-    return evaluate_detector(detector, val, watch, work.watch.say)
+    seen = _looks(detector, val, watch, work.watch.say)
+    return _evaluation(detector, val.classes, seen) if _has_objects(image for image, _ in seen) else None
 
 
 def evaluate_detector(
@@ -276,18 +291,28 @@ def evaluate_detector(
     say: Callable[[str], None] = lambda _line: None,
 ) -> DetectionEvaluation:
     """Ask a detector about annotated images; those that cannot be read are named by `say` and left out."""
-    images, looks = [], []
+    return _evaluation(finder, part.classes, _looks(finder, part, watch, say))
+
+
+def _looks(
+    finder: Finder, part: Annotations, watch: Callable[[int, int], None], say: Callable[[str], None]
+) -> list[tuple[Annotated, Look]]:
+    found = []
     for index, image in enumerate(part.images):
         try:
-            looks.append(finder.look(_pixels(image), image.item.name))
-            images.append(image)
+            found.append((image, finder.look(_pixels(image), image.item.name)))
         except ValueError as error:
             say(f"left out: {error}")
         watch(index + 1, len(part))
+    return found
+
+
+def _evaluation(finder: Finder, classes: tuple[str, ...], seen: Sequence[tuple[Annotated, Look]]) -> DetectionEvaluation:
+    images, looks = [image for image, _ in seen], [look for _, look in seen]
     return DetectionEvaluation(
         finder.title,
         f"{finder.words}, at most {max((len(look.proposals) for look in looks), default=0):,} proposals",
-        part.classes,
+        classes,
         tuple(images),
         tuple(look.found for look in looks),
         tuple(look.proposals for look in looks),

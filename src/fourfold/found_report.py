@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from fourfold.detect import boxes_picture
 from fourfold.detect.box_writers import write_coco_results, write_yolo
+from fourfold.detect.detections import Detections
 from fourfold.detect_report import detection_record
 from fourfold.detecting import Found
 from fourfold.detector_training import TrainedDetector
@@ -84,14 +86,26 @@ def found_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def write_found(found: Mapping[str, Found], labels: Sequence[str], coco: Path | None, yolo: Path | None) -> None:
+@dataclass(frozen=True, eq=False)
+class Place:
+    """What files of boxes need of an image: so that its pixels need not be held until they are written."""
+
+    detections: Detections
+    size: tuple[int, int]  # height and width
+
+
+def place_of(found: Found) -> Place:
+    """A Found without its image."""
+    return Place(found.detections, (found.image.shape[1], found.image.shape[2]))
+
+
+def write_found(found: Mapping[str, Place], labels: Sequence[str], coco: Path | None, yolo: Path | None) -> None:
     """The boxes of all images as COCO's results, as YOLO's text files, or both."""
     boxes = {name: each.detections for name, each in found.items()}
     if coco is not None:
         write_coco_results(coco, boxes, labels)
     if yolo is not None:
-        sizes = {name: (each.image.shape[1], each.image.shape[2]) for name, each in found.items()}
-        write_yolo(yolo, boxes, sizes)
+        write_yolo(yolo, boxes, {name: each.size for name, each in found.items()})
 
 
 def trained_detector_record(trained: TrainedDetector) -> Record:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image as Pillow
+import torch
 from torch import Tensor
 
 from fourfold.data.annotated import Annotated, Annotations
@@ -22,6 +23,9 @@ from fourfold.detector_files import load_detector, propose_as
 from fourfold.detector_jobs import DetectorArguments, run_detector_training
 from fourfold.detector_training import TrainedDetector, Watch, evaluate_detector
 from fourfold.sources import Failure, Source, find, read
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
 
 PROPOSALS, COUNT = "fast", 2000  # R-CNN 2.1
 
@@ -146,14 +150,14 @@ def evaluate_detections(
     """How well a detector finds the objects of annotated images: average precision and what else DetectionEvaluation says.
 
     data: as for `train_detector`; `split` names the part, by default test, or else val, or else all. Images that cannot be
-    read are named by `say` and left out. Raises ValueError for other classes than the detector's.
+    read are named by `say` and left out. Raises ValueError for classes that the detector does not know.
     """
     asked = detector(model, proposals=proposals, count=count, average=average)
     part, name = _test_part(data, split)
-    if part.classes != asked.labels:
+    if not set(part.classes) <= set(asked.labels):
         theirs, ours = ", ".join(part.classes), ", ".join(asked.labels)
         raise ValueError(f"{data} has the classes {theirs}, and {asked.title} finds {ours}; give data with the same classes")
-    found = evaluate_detector(asked, part, watch, say)
+    found = evaluate_detector(asked, _relabelled(part, asked.labels), watch, say)
     return replace(found, protocol=f"{found.protocol}, on {data}{f' ({name})' if name else ''}")
 
 
@@ -172,6 +176,13 @@ def _opened(model: DetectorLike, proposals: str | None, count: int | None) -> Fi
     if proposals is not None or count is not None:
         raise ValueError("a detector that is loaded already has its proposals; give its folder to change them")
     return model
+
+
+def _relabelled(part: Annotations, classes: tuple[str, ...]) -> Annotations:
+    """The same with labels of `classes`, which hold the part's own: VOC's are those that occur, sorted."""
+    places = torch.tensor([classes.index(name) for name in part.classes])
+    images = tuple(replace(image, labels=places[image.labels]) for image in part.images)
+    return replace(part, images=images, classes=classes)
 
 
 def _test_part(data: str | Path, split: str | None) -> tuple[Annotations, str]:

@@ -90,6 +90,7 @@ def test_an_image_is_known_by_its_name_without_folder_and_ending(name: str, stem
         ("a.json", [{"image_id": 1, "bbox": [0, 0, 1, "x"]}], "result 1: 'x' is not a number"),
         ("a.json", '[{"image_id": 1, "bbox": [0, 0, 1, NaN]}]', "'nan' is not a number"),
         ("a.json", [{"image_id": 1, "bbox": [0, 0, -1, 1]}], "its box 0 0 -1 1 has edges in the wrong order"),
+        ("a.json", [{"image_id": 1, "bbox": [0, 0, 1, -2]}], "its box 0 0 1 -2 has edges in the wrong order"),
         ("a.json", [{"image_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}], "'high' is not a number"),
         ("a.json", [{"image_id": 1, "bbox": [0, 0, 1, 1], "category_id": [1]}], "its category is [1]; write"),
         ("a.csv", "image,x1,y1,x2\n", "has no column 'y2'; begin it with the line image,class,score,x1,y1,x2,y2"),

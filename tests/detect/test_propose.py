@@ -22,7 +22,7 @@ ALL: dict[str, Propose] = {
     "union": Union((SMALL, First(FAST, 9))),
     "resized": Resized(FAST, 77),
     "reduced": SMALL,
-    "thinned": Thinned(FAST, 0.5),
+    "thinned by half": Thinned(FAST, 0.5),
 }
 
 
@@ -60,7 +60,7 @@ def test_a_flat_image_has_no_more_than_itself(name: str) -> None:
 def test_their_reprs_tell_them_apart() -> None:
     shown = [repr(each) for each in (*ALL.values(), FAST, replace(FAST, seed=1), First(FAST, 8), Resized(FAST, 78))]
 
-    assert len(set(shown)) == len(shown) == 13
+    assert len(set(shown)) == len(shown) == 14
 
 
 def test_a_cached_proposer_is_a_proposer_and_goes_by_the_repr_of_what_it_keeps(tmp_path: Path) -> None:

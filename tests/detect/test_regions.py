@@ -113,6 +113,11 @@ def test_windows_are_the_cells_of_the_field() -> None:
         assert windows.tolist() == expected
 
 
+def test_a_box_without_area_on_the_centre_of_a_cell_is_that_cell() -> None:
+    maps = Maps(torch.empty(0, 6, 11), (90, 170), (90, 170))
+    assert windows_of(torch.tensor([[32.0, 48.0, 32.0, 48.0]]), maps, Field(7, 16, 0.0)).tolist() == [[3, 4, 2, 3]]
+
+
 def test_warped_regions_are_crops_shown_one_by_one() -> None:
     network = make("zf5", input_size=32, width=0.1)
     fill = torch.tensor([124, 116, 104], dtype=torch.uint8)  # ImageNet's mean, rounded
@@ -200,7 +205,7 @@ def test_boxes_without_sense_are_refused(spp: Network, regions: PooledRegions | 
 
 @pytest.mark.parametrize(("name", "head"), [("zf5", "FlattenHead"), ("resnet20", "MeanHead")])
 def test_a_head_without_a_pyramid_pools_no_windows(name: str, head: str) -> None:
-    network = make(name)
+    network = make(name, width=0.1) if name == "zf5" else make(name)
     for call in (PooledRegions().check, lambda each: PooledRegions((64,)).pooled(each, photo(224, 224), BOXES)):
         with pytest.raises(ValueError, match=rf"{name} has a {head}.*; use "):
             call(network)

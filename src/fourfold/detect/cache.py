@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,11 +25,9 @@ from fourfold.detect.propose import Propose
 from fourfold.files import write_whole
 
 SUFFIX = ".safetensors"
-NOT_KEPT = (errno.ENOSPC, errno.EDQUOT, errno.ENOENT)  # the disk or its share is full; another process made room just now
+NOT_KEPT = (errno.ENOSPC, errno.EDQUOT, errno.ENOENT)  # the disk or its share is full; or the file or the folder went away
 SLACK = 100  # the folder is listed anew whenever a hundredth of the limit was written
 REVISION = 1  # of the proposals; raise it when a change makes any proposer give other boxes
-
-_writing = threading.Lock()  # two threads with one key would write to one temporary file
 
 
 class TensorCache:
@@ -74,10 +71,9 @@ class TensorCache:
         content = save(plain, {"crc": _checksum(plain)})
         if len(content) > self.limit:
             return
-        self._make_room(len(content))
         try:
-            with _writing:
-                write_whole(self._path(key), lambda temporary: temporary.write_bytes(content))
+            self._make_room(len(content))
+            write_whole(self._path(key), lambda temporary: temporary.write_bytes(content))
         except OSError as error:
             if error.errno not in NOT_KEPT:
                 raise ValueError(f"{self.folder} cannot be written to ({error.strerror}); give another cache") from None
@@ -114,10 +110,12 @@ def _files(folder: Path) -> list[tuple[float, int, Path]]:
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Of the values alone: safetensors checks names, shapes and lengths, but not whether a byte has changed."""
+    """Of names, types, shapes and values: safetensors checks that they fit together, not whether a byte has changed."""
     total = 0
     for name in sorted(tensors):
-        total = zlib.crc32(_bytes(tensors[name]), total)
+        tensor = tensors[name]
+        total = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), total)
+        total = zlib.crc32(_bytes(tensor), total)
     return f"{total:08x}"
 
 

@@ -183,7 +183,10 @@ class Detector(Finder):
 
 @dataclass(frozen=True, eq=False)
 class Together(Finder):
-    """Several detectors of the same classes. Raises ValueError where there are none, or their classes differ."""
+    """Several detectors of the same classes.
+
+    Raises ValueError where there are none, their classes differ, or one scores by SVMs and another by softmax.
+    """
 
     parts: tuple[Detector, ...]
 
@@ -232,16 +235,7 @@ class United(Together):
 
 @dataclass(frozen=True, eq=False)
 class Averaged(Together):
-    """Their scores averaged on the proposals of the first, which moves the boxes too (GoogLeNet 8: six networks).
-
-    Raises ValueError where one scores by SVMs and another by softmax.
-    """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        kinds = {type(part.score).__name__ for part in self.parts}
-        if len(kinds) > 1:
-            raise ValueError(f"scores of {' and '.join(sorted(kinds))} cannot be averaged; give detectors of one kind")
+    """Their scores averaged on the proposals of the first, which moves the boxes too (GoogLeNet 8: six networks)."""
 
     @property
     def words(self) -> str:
@@ -269,12 +263,15 @@ def with_area(boxes: Tensor) -> Tensor:
 
 
 def check_alike(parts: Sequence[Detector]) -> None:
-    """Raises ValueError where there is no detector, or one has other classes than the first."""
+    """Raises ValueError where there is no detector, or one has other classes or another kind of scores than the first."""
     if not parts:
         raise ValueError("no detector given; name at least one")
     for part in parts[1:]:
         if part.labels != parts[0].labels:
             raise ValueError(f"{part.name} finds other classes than {parts[0].name}; detectors together must have the same")
+    kinds = {type(part.score).__name__ for part in parts}
+    if len(kinds) > 1:  # margins and posteriors have no common measure: neither their order nor their mean says anything
+        raise ValueError(f"scores of {' and '.join(sorted(kinds))} cannot be compared; give detectors of one kind")
 
 
 def without_refinement(detector: Detector) -> Detector:

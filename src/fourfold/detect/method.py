@@ -17,7 +17,7 @@ from fourfold.detect.mining import Mining
 from fourfold.detect.regions import PooledRegions, Regions
 from fourfold.detect.sampling import Sampling
 from fourfold.detect.suppress import Suppress
-from fourfold.models.base import FlattenHead, MeanHead
+from fourfold.models.base import Classifier, FlattenHead, MeanHead
 from fourfold.models.sppnet import PYRAMID_50, SMALL_FC_WIDTH
 from fourfold.networks import build
 from fourfold.train.initialise import He
@@ -131,11 +131,12 @@ def for_detection(start: Network, classes: Sequence[str], method: Method, *, see
         options |= _pyramid(entry)
     elif isinstance(head, FlattenHead) and isinstance(method.regions, PooledRegions):
         options["levels"] = list(PYRAMID_50)
-    classifier = build(entry.network, **options)
+    classifier = _built(entry, options)
     generator = generator_for(seed)
     He()(classifier, generator)
-    last = [layer for layer in classifier.head.fc if isinstance(layer, nn.Linear)][-1]
-    nn.init.normal_(last.weight, std=SCORES_STD, generator=generator)
+    scores = classifier.head.fc[-1]
+    assert isinstance(scores, nn.Linear), "fc layers end with the scores"
+    nn.init.normal_(scores.weight, std=SCORES_STD, generator=generator)
     new = _copy(start.classifier, classifier)
     if any(name.startswith("trunk.") for name in new):
         raise ValueError(f"{entry.name} does not fit {entry.network} with {options}; start from other weights")
@@ -145,17 +146,37 @@ def for_detection(start: Network, classes: Sequence[str], method: Method, *, see
     return Network(ready, start.pixels, labels, made), new
 
 
+def _built(entry: ModelEntry, options: Mapping[str, object]) -> Classifier:
+    """The network. Raises ValueError where it cannot have what the options ask for, or has no fc layer."""
+    try:
+        classifier = build(entry.network, **options)
+    except ValueError as error:
+        raise ValueError(
+            f"{entry.network} cannot score regions by this method ({error}); use a network that can have a spatial pyramid,"
+            " such as zf5-spp, or, with alexnet, rcnn"
+        ) from error
+    if not len(classifier.head.fc):
+        raise ValueError(f"{entry.network} has no fc layer to score regions with; use another network")
+    return classifier
+
+
 def _pyramid(entry: ModelEntry) -> Mapping[str, object]:
     if entry.network.startswith(("resnet", "plain")):
         return {"levels": list(PYRAMID_50), "units": SMALL_FC_WIDTH}
     return {"levels": list(PYRAMID_50)}
 
 
-def _copy(source: nn.Module, target: nn.Module) -> list[str]:
-    """Every tensor of the same name and shape, but of the scores none; the names of those that stay as they are."""
+def _copy(source: Classifier, target: Classifier) -> list[str]:
+    """Every layer whose tensors all have the same names and shapes, but not the scores; the names of what stays as it is."""
     theirs, ours = source.state_dict(), target.state_dict()
-    last = [name for name in ours if name.endswith("weight")][-1].removesuffix("weight")
-    fitting = [n for n, v in ours.items() if n in theirs and theirs[n].shape == v.shape and not n.startswith(last)]
-    for name in fitting:
-        ours[name].copy_(theirs[name])
-    return [name for name in ours if name not in fitting]
+    last = [name for name, _ in target.head.fc.named_children()][-1]
+    new = {f"head.fc.{last}", *(_layer(n) for n, v in ours.items() if n not in theirs or theirs[n].shape != v.shape)}
+    for name, value in ours.items():
+        if _layer(name) not in new:
+            value.copy_(theirs[name])
+    return [name for name in ours if _layer(name) in new]
+
+
+def _layer(name: str) -> str:
+    """Of a tensor's name, that of its layer."""
+    return name.rpartition(".")[0]

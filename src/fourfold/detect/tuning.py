@@ -31,10 +31,7 @@ from fourfold.train.task import Task
 
 CHECKS = 10  # times that a fine-tuning is checked (ours)
 CHECK_BATCHES = 8  # mini-batches of other images that it is checked on (ours)
-FRONT, BACK = (
-    64,
-    192,
-)  # regions of an image that fc layers alone learn from (ours)
+FRONT, BACK = 64, 192  # regions of an image that fc layers alone learn from (ours)
 BANK = 3 * 2**30  # bytes of memory for their pooled features (ours)
 AT_ONCE, SMALL = 32, 64  # regions that go through a network together, where they have more pixels of side than SMALL
 
@@ -157,8 +154,8 @@ def _pooled_width(network: Network) -> int:
 def _some(matches: Matches, sampling: Sampling, front: int, back: int, dice: torch.Generator) -> Tensor:
     """Some of one image's candidates, ascending: foreground and background, as many as there are, up to so many."""
     (least, most), (low, high) = sampling.foreground, sampling.background
-    is_front = (matches.overlaps >= least) & (matches.overlaps <= most)
-    is_back = (matches.overlaps >= low) & (matches.overlaps < high)
+    is_front = (matches.overlaps >= least) & (matches.overlaps <= most) & (matches.labels >= 0)
+    is_back = (matches.overlaps >= low) & (matches.overlaps < high) & (matches.difficult < high)  # as Sampling.pools
     chosen = []
     for kind, count in ((is_front, front), (is_back, back)):
         rows = kind.nonzero()[:, 0]
