@@ -36,6 +36,7 @@ ONLY_USERS = {
         "detect/recall_picture.py",
     ),
     "sklearn": ("detect/svm.py",),
+    "scipy": ("detect/multibox_loss.py",),
     "cv2": ("data/video.py",),
     "numba": ("models/lrn_kernels.py", "compiled.py"),
     "urllib": ("catalog.py",),

@@ -22,6 +22,7 @@ from fourfold.detect.multibox import (
     surest,
     write_multibox_entry,
 )
+from fourfold.detect.proposals import proposer_named
 from fourfold.images import Pixels
 from fourfold.networks import build
 from fourfold.weights import save_weights
@@ -168,3 +169,14 @@ def test_faults_of_a_folder_are_told(tmp_path: Path) -> None:
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="is damaged"):
         load_multibox(tmp_path / "run")
+
+
+def test_a_multibox_is_known_by_its_folder_alone_and_joined(tmp_path: Path) -> None:
+    folder = tmp_path / "boxes"
+    save(folder, network())
+    image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    alone, joined = proposer_named(str(folder)), proposer_named(f"fast+{folder}")
+
+    assert torch.equal(alone(image), load_multibox(folder)(image))
+    both = {tuple(box) for box in joined(image).tolist()}
+    assert both == {tuple(box) for part in (alone, proposer_named("fast")) for box in part(image).tolist()}

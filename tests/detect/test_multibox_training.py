@@ -122,6 +122,7 @@ def test_mini_batches_depend_on_seed_and_step_alone_and_every_image_comes_once()
     keys = {min(image.sum((0, 1)).tolist(), image.flip(-1).sum((0, 1)).tolist())[0] for image in shown}
     sums = [image.float().sum().item() for image in shown]
     assert sorted(sums[:6]) == sorted(sums[6:])
+    assert sums[:6] != sums[6:], "in another order"
     assert len(set(sums)) == 6
     assert len(keys) == 6
     assert [p.images.shape[0] for p in made.epoch(1, start=6)] == [4, 4]  # 40 steps in five epochs of 8

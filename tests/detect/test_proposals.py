@@ -170,3 +170,13 @@ def test_names_are_known_and_a_wrong_one_is_answered_with_the_closest() -> None:
     assert {"fast", "fast-500", "fast-x2", "quality", "thinned"} == set(PROPOSERS)
     with pytest.raises(ValueError, match=r"no proposals 'fats'; closest are fast.*; give fast, .*or a file of boxes"):
         proposer_named("fats")
+
+
+def test_names_joined_by_plus_give_the_union() -> None:
+    joined = proposer_named("fast + fast-x2")
+
+    assert joined == Union((PROPOSERS["fast"], PROPOSERS["fast-x2"]))
+    with pytest.raises(ValueError, match="no proposals 'fats'"):
+        proposer_named("fast+fats")
+    with pytest.raises(ValueError, match="no proposals ''"):
+        proposer_named("fast+")

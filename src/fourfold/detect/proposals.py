@@ -15,6 +15,7 @@ from fourfold.boxes import clip, no_boxes, rescale
 from fourfold.compiled import compiled
 from fourfold.detect.box_files import BoxFile, read_box_file
 from fourfold.detect.colour_spaces import SPACES
+from fourfold.detect.multibox import is_multibox, load_multibox
 from fourfold.detect.propose import Propose
 from fourfold.detect.selective_search import FAST, QUALITY
 from fourfold.images import resize
@@ -181,15 +182,21 @@ PROPOSERS: Mapping[str, Propose] = {
 
 
 def proposer_named(text: str) -> Propose:
-    """One of PROPOSERS by its name, or the boxes of the file or folder at that path.
+    """One of PROPOSERS by its name, a MultiBox by its folder, the boxes of a file or folder; A+B joins them by `Union`.
 
-    Raises ValueError where it is neither, or as `read_box_file` does.
+    Raises ValueError where it is none of these, or as `read_box_file` and `load_multibox` do.
     """
+    parts = [part.strip() for part in text.split("+")]
+    if len(parts) > 1 and not Path(text).exists():
+        return Union(tuple(proposer_named(part) for part in parts))
     if text in PROPOSERS:
         return PROPOSERS[text]
-    if Path(text).exists():
+    if is_multibox(text):
+        return load_multibox(text)
+    if text and Path(text).exists():
         return GivenBoxes(read_box_file(Path(text)))
     names = ", ".join(PROPOSERS)
     raise ValueError(
-        f"no proposals {text!r}{closest(text, PROPOSERS)}; give {names}, or a file of boxes (.json, .csv, YOLO)"
+        f"no proposals {text!r}{closest(text, PROPOSERS)}; give {names}, the folder of a MultiBox, or a file of boxes "
+        "(.json, .csv, YOLO)"
     )
