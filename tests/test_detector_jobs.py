@@ -82,6 +82,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a rate of nothing": ({"rate": 0.0}, "0 is not a learning rate"),
     "a rate below nothing": ({"rate": -0.1}, "-0.1 is not a learning rate"),
     "a rate that is no number": ({"rate": float("nan")}, "nan is not a learning rate"),
+    "an endless rate": ({"rate": float("inf")}, "inf is not a learning rate"),
     "a rate without steps": ({"rate": 0.1, "steps": 0}, "so it has no learning rate"),
     "unknown scores": ({"scores": "magic"}, "no scores by 'magic'; choose svm or softmax"),
     "softmax without steps": ({"scores": "softmax", "steps": 0}, "tune it, or score by svm"),

@@ -143,6 +143,18 @@ def test_a_video_cut_off_gives_the_frames_that_are_there(tmp_path: Path) -> None
     assert left_red(found[0]) == pytest.approx(SHADES[0], abs=12)
 
 
+def test_seconds_are_those_of_a_file_whose_rate_changes(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.mkv", "mp4v")
+    content = path.read_bytes()
+    late = b"\x81" + (500).to_bytes(2, "big")  # the last block: of track 1, at 500 milliseconds
+    assert content.count(late) == 1
+    path.write_bytes(content.replace(late, b"\x81" + (900).to_bytes(2, "big")))
+
+    seconds = [second for _, second, _ in frames(path)]
+
+    assert seconds == pytest.approx([0, 0.125, 0.25, 0.375, 0.9])
+
+
 def test_without_opencv_the_extra_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
 

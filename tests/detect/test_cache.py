@@ -229,6 +229,7 @@ def test_keys_tell_apart_what_differs_in_any_way() -> None:
     parts = [
         (plain,), (plain.T,), (plain.flatten(),), (plain.reshape(3, 2),), (plain.view(torch.int8),), (plain + 1,),
         (plain, "a"), ("a", plain), ("a",), ("ab", "c"), ("a", "bc"), ("abc",), (), ("",), ("ä",), ("\udcff",),
+        ("a", "b"), ("atext\nb",),
     ]  # fmt: skip
     keys = [key_of(*each) for each in parts]
 

@@ -67,7 +67,7 @@ def test_several_proposers_differ_in_ink_and_dash(tmp_path: Path) -> None:
 
 
 def test_counts_without_a_box_and_strange_names_have_a_picture(tmp_path: Path) -> None:
-    odd = {"$x$ 猫": covered(0, 0.2, 0.7, counts=(0, 1, 5)), "none": covered(0, 0, counts=(0, 0))}
+    odd = {"$x{$ 猫": covered(0, 0.2, 0.7, counts=(0, 1, 5)), "none": covered(0, 0, counts=(0, 0))}
 
     assert drawn(odd, tmp_path / "a.png").shape == (598, 1365, 3)
     with pytest.raises(ValueError, match="there are no proposals to plot"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fourfold.catalog import PIXELS, ModelEntry, Network
@@ -184,6 +184,16 @@ def test_the_side_of_a_map_is_known_before_it_is_made(name: str) -> None:
         for height, width in ((224, 231), (240, 257), (263, 229)):
             maps = classifier.trunk(torch.empty(1, 3, height, width))
             assert [side_after(classifier.trunk, side) for side in (height, width)] == list(maps.shape[2:])
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("is_ceiled", [False, True])
+def test_the_side_after_a_pool_is_that_of_torch(kernel: int, stride: int, is_ceiled: bool) -> None:
+    for padding in {0, kernel // 2}:
+        layer = nn.MaxPool2d(kernel, stride, padding, ceil_mode=is_ceiled)
+        sides = range(5, 20)
+        assert [side_after(layer, side) for side in sides] == [layer(torch.zeros(1, 1, 9, side)).shape[3] for side in sides]
 
 
 def test_the_mean_pixel_is_in_the_order_of_images() -> None:
