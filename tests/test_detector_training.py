@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from fourfold.data.boxed import find_boxed_parts
+from fourfold.data.listing import WHOLE
 from fourfold.detector_files import load_detector
 from fourfold.detector_jobs import DetectorArguments, run_detector_training
 from fourfold.detector_training import TrainedDetector, Watch, evaluate_detector
@@ -148,6 +149,10 @@ def test_each_method_makes_a_folder_that_finds_what_the_detector_made_finds(meth
     assert made.evaluation is not None
     assert len(record["thresholds"]) == 2
     loaded = load_detector(tmp_path / "run")
+    least = {"svm": -1.0, "softmax": 0.01}[scores]
+    wanted = tuple(least if each.threshold is None else each.threshold for each in made.evaluation.per_class)
+    assert loaded.thresholds == made.detector.thresholds == wanted
+    assert any(each > least for each in wanted)
     for path in sorted((home / "data" / "JPEGImages").iterdir())[:3]:
         ours, theirs = (each(read_image(path), str(path)) for each in (made.detector, loaded))
         assert len(ours) > 0
@@ -165,6 +170,19 @@ def test_a_seed_decides_every_byte(home: Path, sppnet: tuple[TrainedDetector, Sa
     assert files_of(tmp_path / "run") == whole
     other = files_of(tmp_path / "other" / "run")
     assert all(other[name] != whole[name] for name in TENSORS[:3])
+
+
+def test_the_svm_of_a_class_has_learnt_from_its_own_objects(home: Path, sppnet: tuple[TrainedDetector, Said]) -> None:
+    detector = sppnet[0].detector
+    margins = []
+    for image in find_boxed_parts(home / "data")[WHOLE].images:
+        pooled = detector.regions.pooled(detector.network, read_image(Path(image.item.name)), image.boxes)
+        scores = detector.score(detector.network, pooled)
+        assert image.labels.tolist() == [0, 1]
+        margins += (scores.diagonal() - scores.flip(1).diagonal()).tolist()
+
+    assert len(margins) == 12
+    assert min(margins) > 0  # small, as features of random weights are much alike
 
 
 def test_the_stages_come_in_the_order_that_is_documented(sppnet: tuple[TrainedDetector, Said]) -> None:
@@ -313,11 +331,12 @@ def test_ten_thousand_boxes_of_a_file(home: Path, tmp_path: Path) -> None:
     lines = [f"{i:02}.png,,,{x},{y},{x + w},{y + h}" for i in (0, 1) for (x, y), (w, h) in zip(corners, sides, strict=True)]
     (data / "boxes.csv").write_text("\n".join(["image,class,score,x1,y1,x2,y2", *lines]), encoding="utf-8")
 
-    given = arguments(home, "sppnet", data=str(data), proposals=str(data / "boxes.csv"), count=10_000)
-    made = go(given, tmp_path / "run")
+    given = arguments(home, "sppnet", data=str(data), proposals=str(data / "boxes.csv"), count=10_000, steps=0)
+    made, again = (go(given, tmp_path / name / "run") for name in "ab")
 
     photo = data / "JPEGImages" / "00.png"
     assert len(made.detector.look(read_image(photo), str(photo)).proposals) == 10_000
+    assert files_of(made.folder) == files_of(again.folder)  # also what is drawn of them
 
 
 def test_an_evaluation_leaves_out_and_names_what_cannot_be_read(
