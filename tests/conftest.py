@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from fourfold import cli
+from fourfold.detector_files import DetectorEntry, write_detector_entry
+from fourfold.networks import build
+from fourfold.weights import save_weights
+
+CLASSES = ("blue", "red [cell]")  # of made images with boxes
+COLOURS = ((30, 40, 210), (220, 30, 30))
+OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+CORNERS = ((4, 6, 30, 40), (44, 20, 70, 50), (0, 0, 79, 63), (10, 30, 60, 60), (50, 2, 78, 22))
 
 
 def pytest_configure() -> None:
@@ -62,3 +75,62 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Result(stopped.value.code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def write_detector() -> Callable[..., Path]:
+    """Gives a function that writes a detector into a folder."""
+
+    def write(folder: Path, seed: int, boxes: Path, classes: tuple[str, ...] = CLASSES) -> Path:
+        """A detector with random weights and SVMs that reads its proposals from a file."""
+        folder.mkdir(parents=True)
+        torch.manual_seed(seed)
+        options = {"classes": len(classes) + 1, "width": 0.25, "levels": [2, 1], "units": 8}
+        save_weights(folder / "weights.safetensors", build("resnet20", **options).state_dict())
+        pixels = {"mean": [120.0, 121.0, 122.0], "std": [60.0, 61.0, 62.0], "order": "RGB"}
+        entry = {"name": folder.name, "network": "resnet20", "options": options, "pixels": pixels, "licence": "yours"}
+        (folder / "entry.json").write_text(json.dumps({**entry, "classes": [*classes, "background"]}), encoding="utf-8")
+        svm = {"weights": torch.randn(len(classes), 8), "biases": torch.zeros(len(classes)), "scale": torch.tensor(0.1)}
+        save_weights(folder / "svm.safetensors", svm)
+        regions, suppress = {"pooled": {"scales": [64]}}, {"iou": 0.3, "per_class": 100}
+        least = (-0.5,) * len(classes)
+        record = DetectorEntry("SPP-net 4", "SPP-net 4", regions, str(boxes), 5, "svm", False, suppress, least, {})
+        write_detector_entry(folder, record)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def put() -> Callable[..., Path]:
+    """Gives a function that writes made images with boxes into a folder."""
+
+    def write(folder: Path, count: int = 4, names: tuple[str, ...] = CLASSES) -> Path:
+        """VOC's layout: 64x80 noise with a rectangle of each class; beside it boxes.csv with proposals for all."""
+        (folder / "Annotations").mkdir(parents=True)
+        (folder / "JPEGImages").mkdir()
+        draw = np.random.default_rng(1)
+        lines = ["image,class,score,x1,y1,x2,y2"]
+        for index in range(count):
+            pixels = draw.integers(90, 160, (64, 80, 3)).astype(np.uint8)
+            objects = ""
+            for name, colour, (left, top, right, bottom) in zip(names, COLOURS, CORNERS, strict=False):
+                pixels[top:bottom, left:right] = colour
+                objects += OBJECT.format(name, left + 1, top + 1, right, bottom)
+            Image.fromarray(pixels).save(folder / "JPEGImages" / f"{index}.png")
+            (folder / "Annotations" / f"{index}.xml").write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
+            lines += [f"{index}.png,,,{','.join(map(str, corner))}" for corner in CORNERS]
+        (folder / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, put: Callable[..., Path], write_detector: Callable[..., Path]) -> Path:
+    """data/, and the detectors one/ and two/."""
+    folder = tmp_path_factory.mktemp("home")
+    data = put(folder / "data")
+    for seed, name in enumerate(("one", "two"), start=1):
+        write_detector(folder / name, seed, data / "boxes.csv")
+    return folder

@@ -11,71 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fourfold import found_report, verbs_detect
 from fourfold.data.video import frames
-from fourfold.detector_files import DetectorEntry, write_detector_entry
-from fourfold.networks import build
-from fourfold.weights import save_weights
 
 Run = Callable[..., Any]  # conftest's Result of a command
 Fail = Callable[..., str]
 PROGRAM = [sys.executable, "-m", "fourfold"]
+Make = Callable[..., Path]  # conftest's, which writes into a folder
 CLASSES = ("blue", "red [cell]")
-COLOURS = ((30, 40, 210), (220, 30, 30))
-OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 CORNERS = ((4, 6, 30, 40), (44, 20, 70, 50), (0, 0, 79, 63), (10, 30, 60, 60), (50, 2, 78, 22))
-
-
-def write_detector(folder: Path, seed: int, boxes: Path, classes: tuple[str, ...] = CLASSES) -> Path:
-    """A detector with random weights and SVMs that reads its proposals from a file."""
-    folder.mkdir(parents=True)
-    torch.manual_seed(seed)
-    options = {"classes": len(classes) + 1, "width": 0.25, "levels": [2, 1], "units": 8}
-    save_weights(folder / "weights.safetensors", build("resnet20", **options).state_dict())
-    pixels = {"mean": [120.0, 121.0, 122.0], "std": [60.0, 61.0, 62.0], "order": "RGB"}
-    entry = {"name": folder.name, "network": "resnet20", "options": options, "pixels": pixels, "licence": "yours"}
-    (folder / "entry.json").write_text(json.dumps({**entry, "classes": [*classes, "background"]}), encoding="utf-8")
-    svm = {"weights": torch.randn(len(classes), 8), "biases": torch.zeros(len(classes)), "scale": torch.tensor(0.1)}
-    save_weights(folder / "svm.safetensors", svm)
-    regions, suppress = {"pooled": {"scales": [64]}}, {"iou": 0.3, "per_class": 100}
-    least = (-0.5,) * len(classes)
-    record = DetectorEntry("SPP-net 4", "SPP-net 4", regions, str(boxes), 5, "svm", False, suppress, least, {})
-    write_detector_entry(folder, record)
-    return folder
-
-
-def put(folder: Path, count: int = 4, names: tuple[str, ...] = CLASSES) -> Path:
-    """VOC's layout: 64x80 noise with a rectangle of each class; beside it boxes.csv, which has proposals for all of them."""
-    (folder / "Annotations").mkdir(parents=True)
-    (folder / "JPEGImages").mkdir()
-    draw = np.random.default_rng(1)
-    lines = ["image,class,score,x1,y1,x2,y2"]
-    for index in range(count):
-        pixels = draw.integers(90, 160, (64, 80, 3)).astype(np.uint8)
-        objects = ""
-        for name, colour, (left, top, right, bottom) in zip(names, COLOURS, CORNERS, strict=False):
-            pixels[top:bottom, left:right] = colour
-            objects += OBJECT.format(name, left + 1, top + 1, right, bottom)
-        Image.fromarray(pixels).save(folder / "JPEGImages" / f"{index}.png")
-        (folder / "Annotations" / f"{index}.xml").write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
-        lines += [f"{index}.png,,,{','.join(map(str, corner))}" for corner in CORNERS]
-    (folder / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data/, and the detectors one/ and two/."""
-    folder = tmp_path_factory.mktemp("home")
-    data = put(folder / "data")
-    for seed, name in enumerate(("one", "two"), start=1):
-        write_detector(folder / name, seed, data / "boxes.csv")
-    return folder
 
 
 def photo(home: Path, index: int = 0) -> Path:
@@ -200,7 +147,7 @@ def test_an_evaluation_is_printed_and_written(home: Path, run: Run) -> None:
     assert "red [cell]" in shown.out
 
 
-def test_an_evaluation_names_what_it_left_out(home: Path, run: Run, tmp_path: Path) -> None:
+def test_an_evaluation_names_what_it_left_out(home: Path, run: Run, tmp_path: Path, put: Make) -> None:
     data = put(tmp_path / "data")
     path = data / "JPEGImages" / "2.png"
     path.write_bytes(path.read_bytes()[:3000])
@@ -242,7 +189,9 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_mistake_is_one_line_and_writes_nothing(name: str, home: Path, error_of: Fail, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_writes_nothing(
+    name: str, home: Path, error_of: Fail, tmp_path: Path, put: Make, write_detector: Make
+) -> None:
     command, text = WRONG[name]
     put(tmp_path / "other", 1, ("blue", "green"))
     put(tmp_path / "bare", 1, ())

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fourfold.files import write_text, write_whole
+from fourfold.files import holds, write_text, write_whole
 
 
 @pytest.fixture(params=[0o022, 0o077], ids=["umask022", "umask077"])
@@ -111,3 +111,13 @@ def test_a_program_bit_of_the_old_file_is_not_passed_on(tmp_path: Path, umask: i
     write_text(path, "text")
 
     assert mode_of(path) == 0o666 & ~umask
+
+
+def test_a_folder_holds_a_file_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "entry.json").write_text("{}", encoding="utf-8")
+
+    assert holds(tmp_path, "entry.json")
+    assert holds(str(tmp_path), "entry.json")
+    assert not holds(tmp_path, "other.json")
+    assert not holds(tmp_path.parent, tmp_path.name)  # a folder is no file
+    assert not holds("x" * 5000, "entry.json")  # longer than names may be

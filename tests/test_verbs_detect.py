@@ -3,75 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from fourfold import verbs_detect
 from fourfold.detect.detector import Averaged, Detector, United
 from fourfold.detecting import Found
-from fourfold.detector_files import DetectorEntry, load_detector, write_detector_entry
+from fourfold.detector_files import load_detector
 from fourfold.images import read_image
-from fourfold.networks import build
 from fourfold.sources import Failure
 from fourfold.verbs_detect import detect, detector, evaluate_detections, propose, write_detections
-from fourfold.weights import save_weights
 
+Make = Callable[..., Path]  # conftest's, which writes into a folder
 CLASSES = ("blue", "red [cell]")
-COLOURS = ((30, 40, 210), (220, 30, 30))
-OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 CORNERS = ((4, 6, 30, 40), (44, 20, 70, 50), (0, 0, 79, 63), (10, 30, 60, 60), (50, 2, 78, 22))
-
-
-def write_detector(folder: Path, seed: int, boxes: Path, classes: tuple[str, ...] = CLASSES) -> Path:
-    """A detector with random weights and SVMs that reads its proposals from a file."""
-    folder.mkdir(parents=True)
-    torch.manual_seed(seed)
-    options = {"classes": len(classes) + 1, "width": 0.25, "levels": [2, 1], "units": 8}
-    save_weights(folder / "weights.safetensors", build("resnet20", **options).state_dict())
-    pixels = {"mean": [120.0, 121.0, 122.0], "std": [60.0, 61.0, 62.0], "order": "RGB"}
-    entry = {"name": folder.name, "network": "resnet20", "options": options, "pixels": pixels, "licence": "yours"}
-    (folder / "entry.json").write_text(json.dumps({**entry, "classes": [*classes, "background"]}), encoding="utf-8")
-    svm = {"weights": torch.randn(len(classes), 8), "biases": torch.zeros(len(classes)), "scale": torch.tensor(0.1)}
-    save_weights(folder / "svm.safetensors", svm)
-    regions, suppress = {"pooled": {"scales": [64]}}, {"iou": 0.3, "per_class": 100}
-    least = (-0.5,) * len(classes)
-    record = DetectorEntry("SPP-net 4", "SPP-net 4", regions, str(boxes), 5, "svm", False, suppress, least, {})
-    write_detector_entry(folder, record)
-    return folder
-
-
-def put(folder: Path, count: int = 4, names: tuple[str, ...] = CLASSES) -> Path:
-    """VOC's layout: 64x80 noise with a rectangle of each class; beside it boxes.csv, which has proposals for all of them."""
-    (folder / "Annotations").mkdir(parents=True)
-    (folder / "JPEGImages").mkdir()
-    draw = np.random.default_rng(1)
-    lines = ["image,class,score,x1,y1,x2,y2"]
-    for index in range(count):
-        pixels = draw.integers(90, 160, (64, 80, 3)).astype(np.uint8)
-        objects = ""
-        for name, colour, (left, top, right, bottom) in zip(names, COLOURS, CORNERS, strict=False):
-            pixels[top:bottom, left:right] = colour
-            objects += OBJECT.format(name, left + 1, top + 1, right, bottom)
-        Image.fromarray(pixels).save(folder / "JPEGImages" / f"{index}.png")
-        (folder / "Annotations" / f"{index}.xml").write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
-        lines += [f"{index}.png,,,{','.join(map(str, corner))}" for corner in CORNERS]
-    (folder / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data/, and the detectors one/ and two/."""
-    folder = tmp_path_factory.mktemp("home")
-    data = put(folder / "data")
-    for seed, name in enumerate(("one", "two"), start=1):
-        write_detector(folder / name, seed, data / "boxes.csv")
-    return folder
 
 
 def photos(home: Path) -> list[Path]:
@@ -156,7 +106,7 @@ def test_several_detectors_are_united_or_averaged(home: Path) -> None:
         detector([united, home / "one"])
 
 
-def test_detectors_that_do_not_go_together_are_refused(home: Path, tmp_path: Path) -> None:
+def test_detectors_that_do_not_go_together_are_refused(home: Path, tmp_path: Path, write_detector: Make) -> None:
     other = write_detector(tmp_path / "other", 1, home / "data" / "boxes.csv", ("blue", "green"))
 
     with pytest.raises(ValueError, match="other finds other classes than one"):
@@ -188,7 +138,7 @@ def test_an_evaluation_counts_what_the_data_hold_and_writes_its_report(home: Pat
     }  # fmt: skip
 
 
-def test_data_that_lack_a_class_are_measured_with_the_labels_of_the_detector(home: Path, tmp_path: Path) -> None:
+def test_data_that_lack_a_class_are_measured_with_the_labels_of_the_detector(home: Path, tmp_path: Path, put: Make) -> None:
     """VOC's classes are those that occur: a few photos without one must not make the others impossible to measure."""
     data = put(tmp_path / "data", names=("red [cell]",))
     found = evaluate_detections(home / "one", data, proposals=str(data / "boxes.csv"))
@@ -198,14 +148,14 @@ def test_data_that_lack_a_class_are_measured_with_the_labels_of_the_detector(hom
     assert all(image.labels.tolist() == [1] for image in found.images)
 
 
-def test_data_with_a_class_that_the_detector_does_not_know_are_refused(home: Path, tmp_path: Path) -> None:
+def test_data_with_a_class_that_the_detector_does_not_know_are_refused(home: Path, tmp_path: Path, put: Make) -> None:
     data = put(tmp_path / "data", names=("blue", "green"))
 
     with pytest.raises(ValueError, match=r"has the classes blue, green, and one finds blue, red \[cell\]"):
         evaluate_detections(home / "one", data)
 
 
-def test_parts_are_asked_for_by_name_and_test_comes_first(home: Path, tmp_path: Path) -> None:
+def test_parts_are_asked_for_by_name_and_test_comes_first(home: Path, tmp_path: Path, put: Make) -> None:
     data = put(tmp_path / "data")
     (data / "ImageSets" / "Main").mkdir(parents=True)
     for part, listed in (("train", "0\n1\n"), ("val", "2\n"), ("test", "3\n")):
@@ -220,7 +170,7 @@ def test_parts_are_asked_for_by_name_and_test_comes_first(home: Path, tmp_path: 
         names("valid")
 
 
-def test_images_that_cannot_be_read_are_said_and_left_out(home: Path, tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_said_and_left_out(home: Path, tmp_path: Path, put: Make) -> None:
     data = put(tmp_path / "data")
     photo = data / "JPEGImages" / "2.png"
     photo.write_bytes(photo.read_bytes()[:3000])

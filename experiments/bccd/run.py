@@ -10,14 +10,14 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fourfold import verbs_detect
 from fourfold.data.boxed import find_boxed
-from fourfold.data.listing import to_image
+from fourfold.data.listing import read_item
 from fourfold.detect.boxes_picture import boxes_sheet, side_by_side
+from fourfold.detect.detector import without_refinement
 from fourfold.detect.summary import DetectionEvaluation
 from fourfold.detect_report import detection_record
 from fourfold.detector_files import load_detector
@@ -73,7 +73,7 @@ def run(name: str, data: str, folder: Path) -> dict[str, Any]:
         "deviations": json.loads((folder / "detector.json").read_text(encoding="utf-8"))["deviations"],
     }
     if detector.refine is not None:
-        still = evaluate_detector(replace(detector, refine=None), test)
+        still = evaluate_detector(without_refinement(detector), test)
         told["test_without_regression"] = detection_record(still)
     return told
 
@@ -83,7 +83,7 @@ def _sheet(name: str, found: DetectionEvaluation) -> None:
     pictures, headings = [], []
     for index in range(0, len(found.images), len(found.images) // SHOWN)[:SHOWN]:
         image = found.images[index]
-        pixels = to_image(image.item.content(), image.item.name)
+        pixels = read_item(image.item)
         pictures.append(side_by_side(pixels, image, found.sure(index), found.classes))
         headings.append(f"{Path(image.item.name).name}: annotated, found")
     boxes_sheet(pictures, headings, across=2).save(HERE / "pictures" / f"{name}.jpg", quality=80)

@@ -151,9 +151,17 @@ def kill(folder: Path, children: list[int], draw: random.Random) -> dict[str, ob
 
 def _wait_for_a_state(folder: Path) -> None:
     state, until = folder / checkpoint.STATE, time.monotonic() + FIRST_STATE
-    before = state.stat().st_mtime_ns if state.exists() else 0
-    while time.monotonic() < until and not (state.exists() and state.stat().st_mtime_ns != before):
+    before = _stamp(state)
+    while time.monotonic() < until and _stamp(state) in (None, before):
         time.sleep(0.0005)
+
+
+def _stamp(file: Path) -> int | None:
+    """When a file was written, None if it is not there: a run renames its state, so one look has to do."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _wait_for_a_temporary_file(folder: Path) -> None:

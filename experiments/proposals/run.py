@@ -18,7 +18,7 @@ import torch
 from fourfold import catalog
 from fourfold.data.annotated import Annotations
 from fourfold.data.boxed import find_boxed
-from fourfold.data.listing import to_image
+from fourfold.data.listing import read_item
 from fourfold.detect.multibox_training import MultiBoxRecipe, train_multibox
 from fourfold.detect.proposals import PROPOSERS, THINNED, First, Thinned, Union
 from fourfold.detect.propose import Propose
@@ -81,7 +81,7 @@ def covered(propose: Propose, part: Annotations) -> tuple[Coverage, float]:
     """How the objects of a part are covered, and seconds for an image."""
     boxes, seconds = [], 0.0
     for image in part.images:
-        pixels = to_image(image.item.content(), image.item.name)
+        pixels = read_item(image.item)
         began = time.process_time()
         boxes.append(propose(pixels, image.item.name))
         seconds += time.process_time() - began

@@ -18,8 +18,8 @@ from urllib.error import URLError
 
 import torch
 
-from fourfold.files import write_whole
-from fourfold.images import MEAN_IMAGE, Pixels
+from fourfold.files import holds, write_whole
+from fourfold.images import MEAN_IMAGE, Pixels, pixels_from
 from fourfold.models.base import Classifier
 from fourfold.networks import ALIASES, NETWORKS, build, closest
 from fourfold.weights import load_into, read_weights, sha256
@@ -122,10 +122,7 @@ def entry_of(name: str) -> ModelEntry | None:
 
 def is_model(name: str) -> bool:
     """Whether `load` would take this for weights that have a name, or for a run folder."""
-    try:
-        return name in weight_names() or (Path(name) / ENTRY).is_file()
-    except OSError:  # such as a name longer than the system allows
-        return False
+    return name in weight_names() or holds(name, ENTRY)
 
 
 def is_here(name: str) -> bool:
@@ -166,7 +163,7 @@ def _load_run(folder: Path) -> Network:
     try:
         record = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
         entry, labels = _entry(record), tuple(record["classes"])
-        pixels = _pixels(record["pixels"])
+        pixels = pixels_from(record["pixels"])
         classifier = build(entry.network, **entry.options)
         if entry.options.get("classes", len(labels)) != len(labels):
             raise ValueError(f"{len(labels)} names for {entry.options['classes']} classes")
@@ -178,13 +175,6 @@ def _load_run(folder: Path) -> Network:
         pixels = Pixels(std=pixels.std, order=pixels.order, mean_image=mean_image)
     load_into(classifier, state, name=str(folder / WEIGHTS))
     return Network(_ready(classifier), pixels, labels, entry)
-
-
-def _pixels(record: Mapping) -> Pixels:
-    mean, std = (tuple(map(float, record[key])) for key in ("mean", "std"))
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or record["order"] not in ("RGB", "BGR"):
-        raise ValueError("pixels need a mean and a std above 0 for each of three channels, and the order RGB or BGR")
-    return Pixels(mean, std, record["order"])
 
 
 def _load_published(name: str, table: Mapping, watch: Callable[[int, int], None]) -> Network:

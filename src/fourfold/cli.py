@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -40,12 +40,9 @@ from fourfold.terminal import (
     parse_options,
     progress,
     report_broken,
+    save_picture,
     show_table,
-    write_picture,
 )
-
-if TYPE_CHECKING:
-    from fourfold.verbs import Answer
 
 QUIET_BELOW = 64  # images; less than that is over before a progress bar could be read
 
@@ -144,7 +141,7 @@ def classify(
                 failures.append(answer.error)
             else:
                 if save or save_to is not None:
-                    _save_picture(answer, save_to or Path("answers"))
+                    save_picture(answer.plot(), save_to or Path("answers"), answer.source)
                 if not as_json:
                     records.append(record)
             show(number, len(found))
@@ -206,12 +203,3 @@ def models(as_json: Json = False) -> int:
         for table in report.model_tables(records):
             show_table(table)
     return 0
-
-
-def _save_picture(answer: Answer, folder: Path) -> None:
-    """Write the answer's picture under a name that is not taken yet."""
-    stem = Path(answer.source).stem[:50] if answer.source != "-" else "standard-input"  # file names may have 255 bytes
-    names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in range(1, 100_000))
-    path = next(name for name in names if not name.exists())
-    write_picture(path, lambda temporary: answer.plot().save(temporary, format="JPEG", quality=90))
-    print(f"wrote {path}", file=sys.stderr)

@@ -17,11 +17,14 @@ from fourfold.terminal import (
     INTERRUPTED,
     Json,
     Options,
+    free_path,
+    next_run,
     parse_options,
     progress,
     report_broken,
+    save_picture,
+    say,
     show_table,
-    write_picture,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ def train_detector(
 
     if resume and run is None:
         raise ValueError("--resume needs --run FOLDER, the run to go on with")
-    folder = run or _next_run()
+    folder = run or next_run("detector")
     try:
         with (
             progress("images", is_quiet=as_json) as stage,
@@ -153,7 +156,7 @@ def detect(
     folder = (save_to or Path("detections")) if save or save_to is not None else None
     is_quiet = as_json or len(sources) < QUIET_BELOW
     with progress("detecting", is_quiet=is_quiet) as show, _saved(folder) as keep:
-        for number, found in enumerate(verbs_detect.detect_all(sources, asked, score), start=1):
+        for number, found in enumerate(verbs_detect.detect_each(asked, sources, score), start=1):
             record = found_report.found_record(found)
             if as_json:
                 print(json.dumps(record), flush=True)
@@ -212,21 +215,12 @@ def show_detections(found: DetectionEvaluation) -> None:
 def _watch(stage: Callable[..., None], show: Callable[..., None]) -> Watch:
     """Progress bars, and lines for what there is to say."""
     from fourfold.detector_training import Watch
-    from fourfold.report import one_line
     from fourfold.train.loop import Moment, Watchers
 
     def step(moment: Moment) -> None:
         show(moment.step, moment.steps, f"loss {moment.loss:.3f}")
 
-    def say(line: str) -> None:
-        print(one_line(line), file=sys.stderr)
-
     return Watch(lambda what, done, total: stage(done, total, what), Watchers(step=step), say)
-
-
-def _next_run() -> Path:
-    numbers = (number for number in range(1, 100_000) if not Path("runs", f"detector-{number}").exists())
-    return Path("runs", f"detector-{next(numbers)}")
 
 
 @contextmanager
@@ -242,23 +236,13 @@ def _saved(folder: Path | None) -> Iterator[Callable[[Found], None]]:
                 return
             name, is_frame, _ = found.source.rpartition("#")
             if not is_frame or found.frame is None:
-                picture = found.plot()
-                path = _free(folder, Path(found.source).stem if found.source != "-" else "standard-input", ".jpg")
-                write_picture(path, lambda temporary: picture.save(temporary, format="JPEG", quality=90))
-                print(f"wrote {path}", file=sys.stderr)
+                save_picture(found.plot(), folder, found.source)
                 return
             if name not in videos:
                 folder.mkdir(parents=True, exist_ok=True)
-                path = _free(folder, Path(name).stem, ".mp4")
+                path = free_path(folder, name, ".mp4")
                 videos[name] = stack.enter_context(video_writer(path, frame_rate(Path(name))))
                 print(f"writing {path}", file=sys.stderr)
             videos[name](found.drawn())
 
         yield save
-
-
-def _free(folder: Path, stem: str, ending: str) -> Path:
-    """A name that is not taken yet."""
-    stem = stem[:50]  # file names may have 255 bytes
-    names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}{ending}" for number in range(1, 100_000))
-    return next(name for name in names if not name.exists())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fourfold.terminal import INTERRUPTED, Json, Options, parse_options, progress, show_table
+from fourfold.terminal import INTERRUPTED, Json, Options, next_run, parse_options, progress, say, show_table
 
 if TYPE_CHECKING:
     from fourfold.jobs import Arguments
@@ -65,7 +65,7 @@ def train(
         patience=patience,
         trackers=None if track is None else tuple(track),
     )
-    return _train(arguments, run or _next_run(model), workers, device, resume, as_json)
+    return _train(arguments, run or next_run(model or "run"), workers, device, resume, as_json)
 
 
 def _train(arguments: Arguments, run: Path, workers: int, device: str | None, resume: bool, as_json: bool) -> int:
@@ -94,7 +94,6 @@ def _train(arguments: Arguments, run: Path, workers: int, device: str | None, re
 
 def _watching(read: Callable[..., None], show: Callable[..., None], test: Callable[..., None]) -> Watching:
     """Progress bars for the three things that take time, and lines for what there is to say."""
-    from fourfold.report import one_line
     from fourfold.train.loop import Moment, Watchers
     from fourfold.training import Watching
 
@@ -102,13 +101,4 @@ def _watching(read: Callable[..., None], show: Callable[..., None], test: Callab
         best = "" if moment.best is None else f", best {100 * (1 - moment.best):.2f} %"
         show(moment.step, moment.steps, f"loss {moment.loss:.3f}{best}")
 
-    def say(line: str) -> None:
-        print(one_line(line), file=sys.stderr)
-
     return Watching(read=read, training=Watchers(step=step), test=test, say=say)
-
-
-def _next_run(model: str | None) -> Path:
-    name = model or "run"
-    numbers = (number for number in range(1, 100_000) if not Path("runs", f"{name}-{number}").exists())
-    return Path("runs", f"{name}-{next(numbers)}")

@@ -19,7 +19,7 @@ from fourfold.detect.propose import Propose
 from fourfold.detect.regions import PooledRegions, Regions, WarpedRegions
 from fourfold.detect.suppress import Suppress
 from fourfold.detect.svm import LinearSvms
-from fourfold.files import write_text
+from fourfold.files import holds, write_text
 from fourfold.weights import read_weights
 
 DETECTOR, SVMS, BOXES = "detector.json", "svm.safetensors", "boxes.safetensors"
@@ -48,10 +48,7 @@ class DetectorEntry:
 
 def is_detector(source: str | Path) -> bool:
     """Whether a folder holds a detector."""
-    try:
-        return (Path(source) / DETECTOR).is_file()
-    except OSError:
-        return False
+    return holds(source, DETECTOR)
 
 
 def write_detector_entry(folder: Path, entry: DetectorEntry) -> None:

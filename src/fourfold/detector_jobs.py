@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from fourfold.detect.proposals import First, proposer_named
 from fourfold.detector_files import DETECTOR
 from fourfold.detector_training import SEEN, TUNING, TrainedDetector, Watch, train_detector_in
 from fourfold.papers.detectors import method_named
-from fourfold.training import begin, begun, refuse_old
+from fourfold.training import begin, begun, refuse_old, refuse_other, whole_path
 
 METHOD = "modern"
 FAULTS_SAID = 5  # the others are counted
@@ -43,8 +42,7 @@ class DetectorArguments:
 
     def placed(self) -> DetectorArguments:
         """With whole paths, so that a run can be resumed from any folder."""
-        values = (self.data, self.start, self.proposals)
-        data, start, proposals = (str(Path(v).absolute()) if v is not None and Path(v).exists() else v for v in values)
+        data, start, proposals = map(whole_path, (self.data, self.start, self.proposals))
         return replace(self, data=data, start=start, proposals=proposals)
 
 
@@ -91,11 +89,7 @@ def method_for(arguments: DetectorArguments, size: int) -> Method:
     if arguments.decay is not None:
         method = method.with_decay(arguments.decay)
     method = method if arguments.steps is None else method.with_steps(arguments.steps)
-    if arguments.rate is None:
-        return method
-    if not 0 < arguments.rate < math.inf:
-        raise ValueError(f"{arguments.rate:g} is not a learning rate; give a number above 0, such as 0.001")
-    return method.at_rate(arguments.rate)
+    return method if arguments.rate is None else method.at_rate(arguments.rate)
 
 
 def _size(start: catalog.Network) -> int:
@@ -128,8 +122,5 @@ def _resumed(given: DetectorArguments, folder: Path) -> DetectorArguments:
         arguments = DetectorArguments(**{**kept, "scales": tuple(scales) if scales else None})
     except TypeError as error:
         raise ValueError(f"{folder} holds another kind of run ({error}); start another") from error
-    for each in fields(DetectorArguments):
-        said, have = getattr(given, each.name), getattr(arguments, each.name)
-        if said not in (None, {}) and said != have:
-            raise ValueError(f"the run in {folder} has {each.name} {have!r}, not {said!r}; leave it out to go on")
+    refuse_other(folder, given, arguments, (each.name for each in fields(DetectorArguments)))
     return arguments

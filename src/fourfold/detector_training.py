@@ -6,7 +6,6 @@ The stages: proposals of all images (cache/, seen.txt), fine-tuning (tuning/), S
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +16,11 @@ import torch
 from torch import Tensor
 
 from fourfold import runs
-from fourfold.catalog import ENTRY, WEIGHTS, Network
+from fourfold.catalog import WEIGHTS, Network
 from fourfold.data.annotated import Annotated, Annotations
 from fourfold.data.boxed import BoxedSplits
 from fourfold.data.dice import generator_for
-from fourfold.data.listing import to_image
+from fourfold.data.listing import read_item
 from fourfold.detect import box_regression, mining
 from fourfold.detect.box_regression import BoxRegression, pairs_of
 from fourfold.detect.cache import TensorCache, cached_proposals, key_of
@@ -107,9 +106,9 @@ def train_detector_in(
         save_weights(folder / WEIGHTS, {**network.classifier.state_dict(), **network.pixels.tensors()})
         with interruptions() as is_interrupted:
             stop = _stopper(is_interrupted)
-            described = _describer(work, seen)
-            score = _scored(work, seen, described, stop) if method.scores == "svm" else Softmax()
-            refine = _refined(work, seen, stop) if method.ridge is not None else None
+            describe = _describer(work, seen)
+            score = _scored(work, seen, describe, stop) if method.scores == "svm" else Softmax()
+            refine = _refined(work, seen, describe, stop) if method.ridge is not None else None
             detector = Detector(network, propose, method.regions, score, refine, method.suppress, (), folder.resolve().name)
             evaluation = _checked(work, detector, stop)
         detector = _written(work, detector, evaluation)
@@ -129,7 +128,7 @@ def _seen(work: _Work, part: Annotations, what: str, say: Callable[[str], None])
     images, candidates = [], []
     for index, image in enumerate(part.images):
         try:
-            boxes = work.propose(_pixels(image), image.item.name)
+            boxes = work.propose(read_item(image.item), image.item.name)
         except ValueError as error:
             say(f"left out: {error}")
             continue
@@ -152,10 +151,6 @@ def _keep_to(work: _Work, seen: Seen) -> None:
     if path.exists() and path.read_text(encoding="utf-8") != digest:
         raise ValueError(f"{work.folder} began with other images or boxes; restore them to go on, or choose another folder")
     write_text(path, digest)
-
-
-def _pixels(image: Annotated) -> Tensor:
-    return to_image(image.item.content(), image.item.name)
 
 
 def _tune(work: _Work, seen: Seen) -> None:
@@ -184,8 +179,11 @@ def _tune(work: _Work, seen: Seen) -> None:
     module.requires_grad_(False).eval()
 
 
-def _describer(work: _Work, seen: Seen) -> Callable[[int], dict[str, Tensor]]:
-    """Of an image by its number: "features" (R,D) of its candidates, and "pooled" (n,P) of the rows "near" an object."""
+Describe = Callable[[int], dict[str, Tensor]]
+"""Of an image by its number: "features" (R,D) of its candidates, and "pooled" (n,P) of the rows "near" an object."""
+
+
+def _describer(work: _Work, seen: Seen) -> Describe:
     least = work.method.ridge.overlap if work.method.ridge else 2.0
 
     @torch.inference_mode()
@@ -203,7 +201,7 @@ def _describer(work: _Work, seen: Seen) -> Callable[[int], dict[str, Tensor]]:
     return describe
 
 
-def _scored(work: _Work, seen: Seen, describe: Callable[[int], dict[str, Tensor]], stop: Callable[[], None]) -> Score:
+def _scored(work: _Work, seen: Seen, describe: Describe, stop: Callable[[], None]) -> Score:
     """SVMs of all classes, mined or taken up."""
     path = work.folder / SVMS
     if not path.exists():
@@ -217,7 +215,7 @@ def _scored(work: _Work, seen: Seen, describe: Callable[[int], dict[str, Tensor]
     return SvmScore(LinearSvms.from_tensors(read_weights(path)))
 
 
-def _mined(work: _Work, seen: Seen, describe: Callable[[int], dict[str, Tensor]], stop: Callable[[], None]) -> Mined:
+def _mined(work: _Work, seen: Seen, describe: Describe, stop: Callable[[], None]) -> Mined:
     def features(index: int) -> RegionFeatures:
         stop()
         work.watch.stage("hard negatives", index + 1, len(seen))
@@ -250,12 +248,11 @@ def _mined(work: _Work, seen: Seen, describe: Callable[[int], dict[str, Tensor]]
     return mining.mine(miner, features, len(seen), begun, save)
 
 
-def _refined(work: _Work, seen: Seen, stop: Callable[[], None]) -> BoxRegression:
+def _refined(work: _Work, seen: Seen, describe: Describe, stop: Callable[[], None]) -> BoxRegression:
     """Box regression of all classes, solved or taken up."""
     ridge, path = work.method.ridge, work.folder / BOXES
     assert ridge is not None
     if not path.exists():
-        describe = _describer(work, seen)
         pairs = pairs_of(seen.matches, ridge, work.num_classes, seed=work.seed)
 
         def pooled(index: int, rows: Tensor) -> Tensor:
@@ -300,7 +297,7 @@ def _looks(
     found = []
     for index, image in enumerate(part.images):
         try:
-            found.append((image, finder.look(_pixels(image), image.item.name)))
+            found.append((image, finder.look(read_item(image.item), image.item.name)))
         except ValueError as error:
             say(f"left out: {error}")
         watch(index + 1, len(part))
@@ -335,21 +332,14 @@ def _written(work: _Work, detector: Detector, evaluation: DetectionEvaluation | 
             "objects": evaluation.objects,
             "on": work.splits.origin,
         }
-    pixels = network.pixels
-    entry = {
-        "name": work.folder.resolve().name,
-        "network": network.entry.network,
-        "options": dict(network.entry.options),
-        "classes": list(network.labels),
-        "pixels": {"mean": list(pixels.mean), "std": list(pixels.std), "order": pixels.order},
-        "licence": "yours",
-        "recipe": f"{method.source}, seed {work.seed}",
-        "protocol": "regions of a detector",
-        "accuracy": told,
-        "deviations": [*network.classifier.deviations, *method.deviations],
-        "megabytes": round((work.folder / WEIGHTS).stat().st_size / 1e6, 2),
-    }
-    write_text(work.folder / ENTRY, json.dumps(entry, indent=2) + "\n")
+    runs.write_record(
+        work.folder,
+        network,
+        recipe=f"{method.source}, seed {work.seed}",
+        protocol="regions of a detector",
+        accuracy=told,
+        deviations=method.deviations,
+    )
     record = DetectorEntry(
         method=method.source,
         source=method.source,

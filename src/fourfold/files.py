@@ -28,3 +28,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_whole` for UTF-8 text."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def holds(folder: str | Path, name: str) -> bool:
+    """Whether there is a folder with a file of this name; false for what is no folder, or longer than a name may be."""
+    try:
+        return (Path(folder) / name).is_file()
+    except OSError:
+        return False

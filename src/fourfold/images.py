@@ -9,6 +9,7 @@ import io
 import stat
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -221,6 +222,10 @@ class Pixels:
         std = torch.tensor(self.std, device=values.device).view(3, 1, 1)
         return values.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
+    def record(self) -> dict[str, object]:
+        """What of this is kept as JSON; `pixels_from` reads it back."""
+        return {"mean": list(self.mean), "std": list(self.std), "order": self.order}
+
     def tensors(self) -> dict[str, Tensor]:
         """What of this is kept among the weights."""
         return {} if self.mean_image is None else {MEAN_IMAGE: self.mean_image}
@@ -231,6 +236,14 @@ class Pixels:
         if self.mean_image.shape[-2:] == (height, width):
             return self.mean_image
         return F.interpolate(self.mean_image[None], (height, width), mode="bilinear", antialias=True)[0]
+
+
+def pixels_from(record: Mapping) -> Pixels:
+    """The inverse of `Pixels.record`. Raises KeyError, TypeError or ValueError for what it never gives."""
+    mean, std = (tuple(map(float, record[key])) for key in ("mean", "std"))
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or record["order"] not in ("RGB", "BGR"):
+        raise ValueError("pixels need a mean and a std above 0 for each of three channels, and the order RGB or BGR")
+    return Pixels(mean, std, record["order"])
 
 
 def channel_pixels(images: Tensor) -> Pixels:

@@ -31,8 +31,10 @@ from fourfold.training import (
     images_within,
     prepare,
     refuse_old,
+    refuse_other,
     start_from,
     train_run,
+    whole_path,
 )
 
 VGGS = {name for name in (*NETWORKS, *ALIASES) if name.startswith("vgg")}  # a deeper one takes VGG 3.1's seven layers
@@ -63,11 +65,7 @@ class Arguments:
 
     def placed(self) -> Arguments:
         """With whole paths, so that a run can be resumed from any folder."""
-        data, start = (
-            str(Path(name).absolute()) if name is not None and Path(name).exists() else name
-            for name in (self.data, self.start)
-        )
-        return replace(self, data=data, start=start)
+        return replace(self, data=whole_path(self.data), start=whole_path(self.start))
 
     def completed(self, plan: Plan) -> Arguments:
         """With what the plan has chosen, so that the run can be resumed without choosing again."""
@@ -140,11 +138,7 @@ def _resumed(given: Arguments, folder: Path) -> Arguments:
         arguments = Arguments(**{**told, "trackers": tuple(told["trackers"]) if told.get("trackers") else None})
     except TypeError as error:
         raise ValueError(f"{folder} holds arguments that cannot be read ({error}); start another run") from error
-    for name in known - {*FREE}:
-        said, have = getattr(given, name), getattr(arguments, name)
-        if said not in (None, {}) and said != have:
-            what = name.replace("_", " ")
-            raise ValueError(f"the run in {folder} has {what} {have!r}, not {said!r}; leave it out to go on")
+    refuse_other(folder, given, arguments, known - {*FREE})
     return arguments
 
 

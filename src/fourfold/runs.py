@@ -7,7 +7,7 @@ confusion.png, val_examples.jpg, tensorboard/, and state.safetensors (to resume)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,25 +97,44 @@ def write_entry(
 
     Where the weights are the best on the images that also measure them, the entry says of how many validations.
     """
-    pixels = network.pixels
     validations = sum(line.val_error is not None for line in journal.read(folder))
     chosen = f"; the best of {validations} validations on these images" if is_best and validations > 1 else ""
-    record = {
-        "name": folder.resolve().name,
-        "network": network.entry.network,
-        "options": dict(network.entry.options),
-        "classes": list(network.labels),
-        "pixels": {"mean": list(pixels.mean), "std": list(pixels.std), "order": pixels.order},
-        "licence": "yours",
-        "recipe": f"{recipe.source}: {recipe.steps:,} mini-batches of {recipe.batch_size}, seed {seed}{start}",
-        "protocol": str(single_view(network.classifier.input_size)),
-        "accuracy": {
+    write_record(
+        folder,
+        network,
+        recipe=f"{recipe.source}: {recipe.steps:,} mini-batches of {recipe.batch_size}, seed {seed}{start}",
+        protocol=str(single_view(network.classifier.input_size)),
+        accuracy={
             "top1": round(tested.top1, 3),
             "top5": round(tested.top5, 3),
             "images": tested.images,
             "on": origin + chosen,
         },
-        "deviations": [*network.classifier.deviations, *recipe.deviations],
+        deviations=recipe.deviations,
+    )
+
+
+def write_record(
+    folder: Path,
+    network: Network,
+    *,
+    recipe: str,
+    protocol: str,
+    accuracy: Mapping[str, object],
+    deviations: Sequence[str],
+) -> None:
+    """entry.json for a network whose weights are in the folder; deviations: those of what made them, not the network's."""
+    record = {
+        "name": folder.resolve().name,
+        "network": network.entry.network,
+        "options": dict(network.entry.options),
+        "classes": list(network.labels),
+        "pixels": network.pixels.record(),
+        "licence": "yours",
+        "recipe": recipe,
+        "protocol": protocol,
+        "accuracy": accuracy,
+        "deviations": [*network.classifier.deviations, *deviations],
         "megabytes": round((folder / WEIGHTS).stat().st_size / 1e6, 2),
     }
     write_text(folder / ENTRY, json.dumps(record, indent=2) + "\n")

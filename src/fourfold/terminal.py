@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
 READER_LEFT, BAD_INPUT, INTERRUPTED = 1, 2, 130
+NUMBERS = range(1, 100_000)  # behind names that are taken
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Options = Annotated[
@@ -43,6 +47,35 @@ def write_picture(path: Path, write: Callable[[Path], object]) -> None:
         write_whole(path, write)
     except OSError as error:
         raise ValueError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
+
+
+def save_picture(picture: Pillow.Image, folder: Path, source: str) -> None:
+    """Write a picture as a JPEG that is called after its source, and say so."""
+    path = free_path(folder, source, ".jpg")
+    write_picture(path, lambda temporary: picture.save(temporary, format="JPEG", quality=90))
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def free_path(folder: Path, source: str, ending: str) -> Path:
+    """A name after a source's that no file has yet."""
+    stem = Path(source).stem[:50] if source != "-" else "standard-input"  # file names may have 255 bytes
+    return _first_free(folder / f"{stem}{'' if number == 1 else f'-{number}'}{ending}" for number in NUMBERS)
+
+
+def next_run(name: str) -> Path:
+    """A folder for a run, runs/NAME-NUMBER, that is not there yet."""
+    return _first_free(Path("runs", f"{name}-{number}") for number in NUMBERS)
+
+
+def _first_free(paths: Iterable[Path]) -> Path:
+    return next(path for path in paths if not path.exists())
+
+
+def say(line: str) -> None:
+    """A line for people, on standard error."""
+    from fourfold.report import one_line
+
+    print(one_line(line), file=sys.stderr)
 
 
 @contextmanager

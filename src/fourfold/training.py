@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,6 +158,20 @@ def begun(folder: Path) -> dict[str, object]:
         for left in folder.glob(".*.part"):  # by a process that was killed while it wrote
             left.unlink()
     return arguments
+
+
+def refuse_other(folder: Path, given: object, kept: object, names: Iterable[str]) -> None:
+    """Raises ValueError where what is given again for a run, where anything is, says other than what the run has kept."""
+    for name in names:
+        said, have = getattr(given, name), getattr(kept, name)
+        if said not in (None, {}) and said != have:
+            what = name.replace("_", " ")
+            raise ValueError(f"the run in {folder} has {what} {have!r}, not {said!r}; leave it out to go on")
+
+
+def whole_path(name: str | None) -> str | None:
+    """A name that is a path as a whole path, so that a run can be resumed from any folder; others as they are."""
+    return str(Path(name).absolute()) if name is not None and Path(name).exists() else name
 
 
 def train_run(

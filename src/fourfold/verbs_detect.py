@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,9 +68,8 @@ def train_detector(
     data: what `find_boxed` takes: a folder in the layout of VOC, COCO or YOLO. method: a name of `DETECTORS`: "rcnn",
     "sppnet", "sppnet-5", "googlenet", or "modern". start: weights by name or a run folder. steps: mini-batches of
     fine-tuning, 0 for none. scores: "svm" or "softmax". refines: False for no box regression; decay: its lambda.
-    `resume` goes on with the run
-    in `run`, whose arguments it has kept. Raises ValueError for data, names or numbers that will not do; KeyboardInterrupt
-    once Ctrl-C has been answered, with everything saved for `resume`.
+    `resume` goes on with the run in `run`, whose arguments it has kept. Raises ValueError for data, names or numbers that
+    will not do; KeyboardInterrupt once Ctrl-C has been answered, with everything saved for `resume`.
     """
     given = DetectorArguments(
         data=None if data is None else str(data),
@@ -128,12 +127,7 @@ def detect(
     """
     many = [sources] if isinstance(sources, Source) else list(sources)
     asked = detector(model, proposals=proposals, count=count, average=average)
-    return list(detect_all(find(many), asked, score))
-
-
-def detect_all(sources: Sequence[Source | Failure], asked: Finder, score: float | None) -> Iterator[Found | Failure]:
-    """`detect` one by one, in bounded memory, for inputs that `find` has found."""
-    yield from detect_each(asked, sources, score)
+    return list(detect_each(asked, find(many), score))
 
 
 def evaluate_detections(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from fourfold.data.check import DataReport, Place, Twins
-from fourfold.data.listing import to_image
+from fourfold.data.listing import read_item
 from fourfold.images import resize
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _draw_sheet(figure: Figure, cells: Sequence[tuple[Place, str, bool]]) -> Non
 
 
 def _thumb(place: Place) -> Tensor:
-    image = to_image(place.item.content(), place.item.name)
+    image = read_item(place.item)
     scale = THUMB / max(image.shape[1:])
     return resize(image, *(max(1, round(side * scale)) for side in image.shape[1:])) if scale < 1 else image
 

@@ -126,8 +126,13 @@ def to_image(content: bytes | Tensor, name: str) -> Tensor:
     return check_image(content) if isinstance(content, Tensor) else read_image(content, name=name)
 
 
+def read_item(item: Item) -> Tensor:
+    """An item as uint8 (3,H,W) RGB. Raises ValueError for what is no image, or cannot be read any more."""
+    return to_image(item.content(), item.name)
+
+
 def _read(item: Item) -> Tensor | Broken:
     try:
-        return to_image(item.content(), item.name)
+        return read_item(item)
     except ValueError as error:
         return Broken(item.name, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -32,8 +33,8 @@ class FineTuning:
     """How a classifier's weights are tuned to regions. A course for the training loop.
 
     steps: mini-batches of `sampling.batch_size` regions. layers: the fc layers alone (SPP-net 4.3), or all of the network.
-    at_once: regions of a mini-batch that go through the whole network together. by_image: from so many images comes a
-    mini-batch where all layers learn and regions are pooled (Fast R-CNN 2.3), so that few images run through the trunk.
+    by_image: from so many images comes a mini-batch where all layers learn and regions are pooled (Fast R-CNN 2.3), so that
+    few images run through the trunk.
     """
 
     steps: int
@@ -106,7 +107,9 @@ class Method:
         return replace(self, ridge=replace(self.ridge, decay=decay), deviations=(*self.deviations, note))
 
     def at_rate(self, rate: float) -> Method:
-        """The same with another highest learning rate."""
+        """The same with another highest learning rate. Raises ValueError for none, and where nothing is tuned."""
+        if not 0 < rate < math.inf:
+            raise ValueError(f"{rate:g} is not a learning rate; give a number above 0, such as 0.001")
         if self.tuning is None:
             raise ValueError("nothing is tuned by this method, so it has no learning rate; leave the rate out")
         note = f"a learning rate of {rate:g}"

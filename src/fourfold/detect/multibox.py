@@ -24,8 +24,8 @@ from fourfold.boxes import area, clip, from_centres
 from fourfold.catalog import WEIGHTS
 from fourfold.detect.box_code import decode
 from fourfold.detect.propose import Propose
-from fourfold.files import write_text
-from fourfold.images import MEAN_IMAGE, Pixels, resize
+from fourfold.files import holds, write_text
+from fourfold.images import MEAN_IMAGE, Pixels, pixels_from, resize
 from fourfold.models.base import sequential
 from fourfold.networks import build
 from fourfold.weights import read_weights
@@ -131,10 +131,7 @@ class MultiBoxEntry:
 
 def is_multibox(source: str | Path) -> bool:
     """Whether a folder holds a MultiBox."""
-    try:
-        return (Path(source) / ENTRY).is_file()
-    except OSError:
-        return False
+    return holds(source, ENTRY)
 
 
 def write_multibox_entry(folder: Path, entry: MultiBoxEntry) -> None:
@@ -152,9 +149,7 @@ def load_multibox(source: str | Path) -> MultiBox:
         sizes = tuple((float(width), float(height)) for width, height in entry.layout["sizes"])
         layout = Layout(int(entry.layout["side"]), sizes, int(entry.layout["units"]), int(entry.layout["stride"]))
         network = MultiBoxNet(build(entry.network, **entry.options).trunk, layout)
-        pixels = Pixels(
-            tuple(map(float, entry.pixels["mean"])), tuple(map(float, entry.pixels["std"])), entry.pixels["order"]
-        )
+        pixels = pixels_from(entry.pixels)
     except (OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder / ENTRY} is damaged ({error}); restore it or train again") from error
     state = read_weights(folder / WEIGHTS)

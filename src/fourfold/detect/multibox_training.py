@@ -19,7 +19,7 @@ from fourfold.catalog import Network
 from fourfold.data.annotated import Annotated, Annotations
 from fourfold.data.boxed import BoxedSplits
 from fourfold.data.dice import Dice, generator_for
-from fourfold.data.listing import to_image
+from fourfold.data.listing import read_item
 from fourfold.data.loader import Part
 from fourfold.detect.box_code import encode
 from fourfold.detect.multibox import (
@@ -149,7 +149,7 @@ class BoxFeed:
 
 def pixels_of(image: Annotated, held: Held[Tensor], index: int) -> Tensor:
     """uint8 (3,H,W) of one image. Raises ValueError for a file that cannot be read."""
-    return held.get(index, lambda: to_image(image.item.content(), image.item.name))
+    return held.get(index, lambda: read_item(image.item))
 
 
 def warped(pixels: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -281,11 +281,10 @@ def _initialise(network: MultiBoxNet, objects: float, seed: int) -> None:
 
 
 def _entry(start: Network, layout: Layout, recipe: MultiBoxRecipe, found: dict[str, object]) -> MultiBoxEntry:
-    pixels = start.pixels
     return MultiBoxEntry(
         start.entry.network,
         dict(start.entry.options),
-        {"mean": list(pixels.mean), "std": list(pixels.std), "order": pixels.order},
+        start.pixels.record(),
         asdict(layout),
         recipe.description(),
         found,

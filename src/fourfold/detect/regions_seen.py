@@ -1,4 +1,4 @@
-"""The images that a detector learns from: their candidates, and their pixels and maps within bounds of memory."""
+"""The images that a detector learns from: their candidates, and their pixels within bounds of memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from fourfold.data.annotated import Annotated
-from fourfold.data.listing import to_image
+from fourfold.data.listing import read_item
 from fourfold.detect.sampling import Matches, match
 
 PIXELS_HELD = 2**30  # bytes (ours)
@@ -65,4 +65,4 @@ class Seen:
     def pixels(self, index: int) -> Tensor:
         """uint8 (3,H,W) of one image. Raises ValueError for a file that cannot be read any more."""
         item = self.images[index].item
-        return self._pixels.get(index, lambda: to_image(item.content(), item.name))
+        return self._pixels.get(index, lambda: read_item(item))

@@ -7,7 +7,7 @@ foreground, and boxes upon them are no background either, as they show what the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -38,6 +38,12 @@ class Matches:
     def take(self, rows: Tensor) -> Matches:
         """Those of the boxes at the indices int64 (n,)."""
         return Matches(self.overlaps[rows], self.objects[rows], self.labels[rows], self.difficult[rows])
+
+
+def join(parts: Sequence[Matches]) -> Matches:
+    """The boxes of several images, one after the other; objects keep their places in their own image's lists."""
+    columns = ([getattr(each, item.name) for each in parts] for item in fields(Matches))
+    return Matches(*(torch.cat(column) for column in columns))
 
 
 def with_objects(boxes: Tensor, image: Annotated) -> Tensor:
@@ -94,19 +100,26 @@ class Sampling:
         Raises ValueError where there is neither foreground nor background.
         """
         none = Matches(*(torch.zeros(0, dtype=kind) for kind in (torch.float64, torch.int64, torch.int64, torch.float64)))
-        parts = (none, *matches)  # so that there may be no image
-        overlaps, difficult = torch.cat([each.overlaps for each in parts]), torch.cat([each.difficult for each in parts])
-        labels = torch.cat([each.labels for each in parts])
+        every = join((none, *matches))  # so that there may be no image
         (least, most), (low, high) = self.foreground, self.background
-        front = ((overlaps >= least) & (overlaps <= most) & (labels >= 0)).nonzero()[:, 0]
-        back = ((overlaps >= low) & (overlaps < high) & (difficult < high)).nonzero()[:, 0]
+        front, back = self.is_foreground(every).nonzero()[:, 0], self.is_background(every).nonzero()[:, 0]
         if not len(front) and not len(back):
             raise ValueError(
-                f"of {len(overlaps)} boxes of {len(matches)} images none overlaps an object by {least} to {most} or by"
+                f"of {len(every)} boxes of {len(matches)} images none overlaps an object by {least} to {most} or by"
                 f" {low} to {high}; give more boxes or wider ranges"
             )
         starts = torch.tensor([0, *(len(each) for each in matches)]).cumsum(0)
-        return Pools(self, starts, front, labels[front], back)
+        return Pools(self, starts, front, every.labels[front], back)
+
+    def is_foreground(self, matches: Matches) -> Tensor:
+        """bool (R,): which boxes show an object."""
+        least, most = self.foreground
+        return (matches.overlaps >= least) & (matches.overlaps <= most) & (matches.labels >= 0)
+
+    def is_background(self, matches: Matches) -> Tensor:
+        """bool (R,): which boxes show none, not a difficult one either."""
+        low, high = self.background
+        return (matches.overlaps >= low) & (matches.overlaps < high) & (matches.difficult < high)
 
     def foreground_of(self, size: int, has_foreground: bool, has_background: bool) -> int:
         """How many of `size` regions are foreground: the share, unless one kind is not to be had."""

@@ -153,11 +153,8 @@ def _pooled_width(network: Network) -> int:
 
 def _some(matches: Matches, sampling: Sampling, front: int, back: int, dice: torch.Generator) -> Tensor:
     """Some of one image's candidates, ascending: foreground and background, as many as there are, up to so many."""
-    (least, most), (low, high) = sampling.foreground, sampling.background
-    is_front = (matches.overlaps >= least) & (matches.overlaps <= most) & (matches.labels >= 0)
-    is_back = (matches.overlaps >= low) & (matches.overlaps < high) & (matches.difficult < high)  # as Sampling.pools
     chosen = []
-    for kind, count in ((is_front, front), (is_back, back)):
+    for kind, count in ((sampling.is_foreground(matches), front), (sampling.is_background(matches), back)):
         rows = kind.nonzero()[:, 0]
         chosen.append(rows[torch.randperm(len(rows), generator=dice)[:count]])
     return torch.cat(chosen).unique()
@@ -172,12 +169,12 @@ class WarpedFeed(RegionFeed):
     def batch(self, step: int) -> Iterator[Part]:
         """See RegionFeed."""
         samples, coins, dice = self._drawn(step)
-        size = self.network.classifier.input_size
+        size, fill = self.network.classifier.input_size, mean_pixel(self.network.pixels)
         crops = torch.empty(len(samples), 3, size, size, dtype=torch.uint8)
         for image, is_mirrored, places, boxes in self._groups(samples, coins):
             pixels = self.seen.pixels(image)
             pixels = pixels.flip(-1) if is_mirrored else pixels
-            crops[places] = self.regions.crops(pixels, boxes, size, mean_pixel(self.network.pixels))
+            crops[places] = self.regions.crops(pixels, boxes, size, fill)
         targets = self._targets(samples)
         at_once = len(samples) if size <= SMALL else AT_ONCE
         for first in range(0, len(samples), at_once):
@@ -318,10 +315,6 @@ def freeze_norms(module: nn.Module) -> None:
             layer.eval()
 
 
-def held_parts(feed: RegionFeed, watch: Callable[[int, int], None] = lambda _done, _all: None) -> list[Part]:
+def held_parts(feed: RegionFeed) -> list[Part]:
     """Mini-batches of a feed to check on."""
-    parts = []
-    for step in range(CHECK_BATCHES):
-        parts += feed.batch(step)
-        watch(step + 1, CHECK_BATCHES)
-    return parts
+    return [part for step in range(CHECK_BATCHES) for part in feed.batch(step)]

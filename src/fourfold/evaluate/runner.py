@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fourfold.ahead import in_order
 from fourfold.catalog import Network
-from fourfold.data.listing import Broken, Item, Listing, to_image
+from fourfold.data.listing import Broken, Item, Listing, read_item
 from fourfold.evaluate.answers import Reply, reply
 from fourfold.evaluate.predictor import Member, Predictor
 from fourfold.evaluate.protocol import Protocol
@@ -107,7 +107,7 @@ def summary(
     Raises ValueError where no image could be used, and where the first that could is gone.
     """
     first = next((listing.items[each.index] for each in found if not each.error), None)
-    views = 0 if first is None else _count_views(predictor, to_image(first.content(), first.name))
+    views = 0 if first is None else _count_views(predictor, read_item(first))
     return Evaluation(predictor.model, predictor.protocol, predictor.labels, tuple(found), views, seconds, wall_seconds)
 
 
@@ -128,7 +128,7 @@ def _batches(predictor: Predictor, listing: Listing, indices: Sequence[int]) -> 
 def _usable(predictor: Predictor, item: Item) -> Tensor | str:
     """The image, or why it cannot be used."""
     try:
-        image = to_image(item.content(), item.name)
+        image = read_item(item)
     except ValueError as error:
         return str(error)
     refusal = predictor.refusal(image)
