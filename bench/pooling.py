@@ -22,6 +22,7 @@ from torch import Tensor
 from torchvision.ops import roi_pool
 
 from fourfold.detect.pooling import pool_windows
+from fourfold.memory import keep_memory
 from fourfold.models.base import pyramid_pool
 
 CHANNELS, HEIGHT, WIDTH = 256, 43, 58
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="timed rounds")
     parser.add_argument("--json", action="store_true", help="write bench/pooling.json")
     given = parser.parse_args()
+    keep_memory()  # for all sides
     maps = torch.randn(CHANNELS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     last = maps[None].contiguous(memory_format=torch.channels_last)[0]
     windows = random_windows(given.windows)

@@ -26,6 +26,7 @@ from fourfold.detect.pooling import pool_windows
 from fourfold.detect.regions import PooledRegions, Regions, WarpedRegions, levels_of, windows_of
 from fourfold.detect.selective_search import FAST
 from fourfold.images import read_image, resize, scaled_size
+from fourfold.memory import keep_memory
 from fourfold.models.sppnet import PYRAMID_50
 from fourfold.networks import build
 from fourfold.train.initialise import He
@@ -94,7 +95,9 @@ def compare(name: str, photo: Tensor, boxes: Tensor, width: float, rounds: int) 
     }
     found = {"seconds": {side: round(value, 3) for side, value in scaled.items()}, "times_faster_than_rcnn": faster}
     print(name, found)
-    return {"rcnn_boxes": len(part), "width": width, **found, "shares": shares(network, photo, boxes)}
+    bounds = {"one": areas_allow(network, ONE), "five": areas_allow(network, FIVE)}
+    shared = shares(network, photo, boxes)
+    return {"rcnn_boxes": len(part), "width": width, **found, "areas_allow": bounds, "shares": shared}
 
 
 @torch.inference_mode()
@@ -127,6 +130,12 @@ def shares(network: Network, photo: Tensor, boxes: Tensor) -> dict[str, float]:
     return {kind: round(value, 4) for kind, value in spent.items()}
 
 
+def areas_allow(network: Network, scales: tuple[int, ...]) -> float:
+    """How many times as many pixels R-CNN convolves: more cannot be gained by sharing maps alone."""
+    sizes = [scaled_size(*PHOTO, scale) for scale in scales]
+    return round(BOXES * network.classifier.input_size**2 / sum(height * width for height, width in sizes), 1)
+
+
 def main() -> None:
     """Compare for each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,6 +144,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=1.0, help="of the networks; below 1 for a trial alone")
     parser.add_argument("--json", action="store_true", help="write bench/regions.json")
     given = parser.parse_args()
+    keep_memory()  # for all sides
     photo = resize(read_image(sorted(EXAMPLES.glob("*.jpg"))[0]), *PHOTO)
     boxes = boxes_of(photo)
     figures: dict[str, object] = {

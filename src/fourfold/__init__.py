@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fourfold.memory import keep_memory as keep_memory
     from fourfold.networks import build as build
     from fourfold.verbs import Answer as Answer
     from fourfold.verbs import Failure as Failure
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fourfold.verbs_detect import propose as propose
     from fourfold.verbs_detect import train_detector as train_detector
 
+ELSEWHERE = {"build": "networks", "keep_memory": "memory"}
 DETECTION = ("detect", "detector", "evaluate_detections", "propose", "train_detector")
 __all__ = [
     "Answer",
@@ -52,6 +54,7 @@ __all__ = [
     "evaluate_detections",
     "evaluate_each",
     "explain",
+    "keep_memory",
     "load",
     "load_file",
     "models",
@@ -70,7 +73,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'fourfold' has no attribute {name!r}")
     from importlib import import_module
 
-    home = "networks" if name == "build" else "verbs_detect" if name in DETECTION else "verbs"
+    home = ELSEWHERE.get(name, "verbs_detect" if name in DETECTION else "verbs")
     return getattr(import_module(f"fourfold.{home}"), name)
 
 

@@ -30,6 +30,7 @@ from fourfold.cli_models import (
     write_png,
 )
 from fourfold.cli_train import train
+from fourfold.memory import keep_memory
 from fourfold.terminal import (
     INTERRUPTED,
     READER_LEFT,
@@ -65,6 +66,7 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line; every error that a user can mend is one line on standard error and exit code 2."""
+    keep_memory()
     warnings.simplefilter("ignore")  # what libraries have to say of damaged metadata and the like is not for our users
     logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
     try:

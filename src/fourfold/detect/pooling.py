@@ -113,57 +113,71 @@ def _plan(levels: Sequence[int]) -> np.ndarray:
 @compiled
 def _pool(blocks: np.ndarray, windows: np.ndarray, plan: np.ndarray, channels: int, out: np.ndarray) -> None:
     """Pool all windows (R,4) from each block in turn into out (R,P)."""
-    last = plan[-1]
-    bins = np.empty((last[2] + last[0] * last[0], BLOCK), blocks.dtype)
-    tall = np.empty((max(blocks.shape[2], plan[0, 0]), BLOCK), blocks.dtype)
+    last, size, pitch = plan[-1], blocks[0].size, blocks.shape[2]
+    bins = np.empty((last[2] + last[0] * last[0]) * BLOCK, blocks.dtype)
+    tall = np.empty(max(pitch, plan[0, 0]) * BLOCK, blocks.dtype)
+    cells = blocks.reshape(-1)
     for block in range(len(blocks)):
         before = block * BLOCK
         for row in range(len(windows)):
+            top, bottom, left, right = windows[row]
             for level, parent, start, place in plan:
-                own = bins[start : start + level * level]
+                own = bins[start * BLOCK : (start + level * level) * BLOCK]
                 if parent < 0:
-                    _maxima(blocks[block], windows[row], level, tall, own)
+                    corner = block * size + (top * pitch + left) * BLOCK
+                    _maxima(cells[corner:], pitch, bottom - top, right - left, level, tall, own)
                 else:
                     side, first = plan[parent, 0], plan[parent, 2]
-                    grid = bins[first : first + side * side].reshape(side, side, BLOCK)
-                    _maxima(grid, np.array([0, side, 0, side]), level, tall, own)
+                    _maxima(bins[first * BLOCK :], side, side, side, level, tall, own)
                 _transpose(own, min(BLOCK, channels - before), out[row, channels * place + before * level * level :])
 
 
 @compiled
-def _maxima(cells: np.ndarray, window: np.ndarray, level: int, tall: np.ndarray, out: np.ndarray) -> None:
-    """The maxima of a window of cells (h,w,BLOCK) in level x level bins (level * level, BLOCK).
+def _maxima(
+    cells: np.ndarray, pitch: int, height: int, width: int, level: int, tall: np.ndarray, out: np.ndarray
+) -> None:
+    """The maxima of height x width cells, rows of which lie `pitch` cells apart, in level x level bins.
 
-    For each row of bins first down the columns, into `tall`, then across. np.maximum, because LLVM makes stores under a
-    mask of `max` and of conditions, which take three times as long.
+    For each row of bins first down the columns, into `tall`, then across.
     """
-    top, bottom, left, right = window
-    height, width, channels = bottom - top, right - left, cells.shape[2]
-    flat = tall[:width].reshape(-1)
     for i in range(level):
-        first, end = top + i * height // level, top - (-(i + 1) * height // level)
-        flat[:] = cells[first, left:right].reshape(-1)
-        for y in range(first + 1, end):
-            row = cells[y, left:right].reshape(-1)
-            for k in range(len(flat)):
-                flat[k] = np.maximum(flat[k], row[k])
+        first, end = i * height // level, -(-(i + 1) * height // level)
+        _most(cells, first * pitch * BLOCK, pitch * BLOCK, end - first, tall, 0, width * BLOCK)
         for j in range(level):
             first, end = j * width // level, -(-(j + 1) * width // level)
-            own = out[i * level + j]
-            own[:] = tall[first]
-            for x in range(first + 1, end):
-                column = tall[x]
-                for c in range(channels):  # not BLOCK: a constant is unrolled into single numbers
-                    own[c] = np.maximum(own[c], column[c])
+            _most(tall, first * BLOCK, BLOCK, end - first, out, (i * level + j) * BLOCK, BLOCK)
+
+
+@compiled
+def _most(source: np.ndarray, start: int, step: int, count: int, out: np.ndarray, place: int, length: int) -> None:
+    """out[place + k] = the maximum of source[start + n * step + k] over n below count, for each k below length.
+
+    Two or four rows in one pass, of which some may be the same: passes cost more than maxima. Indices are unsigned, as
+    signed ones are looked at for being negative, and arrays cut out for each row would be counted as references.
+    np.maximum, because LLVM makes stores under a mask of `max` and of conditions, which take three times as long.
+    """
+    own, size, last = np.uint64(place), np.uint64(length), count - 1
+    a, b = np.uint64(start), np.uint64(start + min(1, last) * step)
+    if count <= 2:
+        for k in range(size):
+            out[own + k] = np.maximum(source[a + k], source[b + k])
+        return
+    c, d = np.uint64(start + 2 * step), np.uint64(start + min(3, last) * step)
+    for k in range(size):
+        out[own + k] = np.maximum(np.maximum(source[a + k], source[b + k]), np.maximum(source[c + k], source[d + k]))
+    for n in range(4, count, 2):
+        a, b = np.uint64(start + n * step), np.uint64(start + min(n + 1, last) * step)
+        for k in range(size):
+            out[own + k] = np.maximum(out[own + k], np.maximum(source[a + k], source[b + k]))
 
 
 @compiled
 def _transpose(bins: np.ndarray, channels: int, out: np.ndarray) -> None:
-    """The bins of each channel one after the other."""
-    count = len(bins)
-    for c in range(channels):
-        for k in range(count):
-            out[c * count + k] = bins[k, c]
+    """The bins of each channel one after the other. Read along memory: gathered loads take four times as long."""
+    count = len(bins) // BLOCK
+    for k in range(count):
+        for c in range(channels):
+            out[c * count + k] = bins[k * BLOCK + c]
 
 
 @compiled
