@@ -94,7 +94,7 @@ def write_detector() -> Callable[..., Path]:
         save_weights(folder / "svm.safetensors", svm)
         regions, suppress = {"pooled": {"scales": [64]}}, {"iou": 0.3, "per_class": 100}
         least = (-0.5,) * len(classes)
-        record = DetectorEntry("SPP-net 4", "SPP-net 4", regions, str(boxes), 5, "svm", False, suppress, least, {})
+        record = DetectorEntry("SPP-net 4", regions, str(boxes), 5, "svm", False, suppress, least, {})
         write_detector_entry(folder, record)
         return folder
 

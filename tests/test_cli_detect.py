@@ -127,9 +127,9 @@ def test_a_video_comes_back_with_as_many_frames_and_boxes_for_each(home: Path, r
 
 def test_two_detectors_are_united_and_averaged(home: Path, run: Run) -> None:
     models = [home / "one", home / "two"]
-    for words in ((), ("--average",)):
+    for words, rank in (((), None), (("--average",), None), (("--low-rank", 4), 4)):
         done = run("detect", photo(home), "-m", models[0], "-m", models[1], "--score", -10, "--json", *words)
-        (verb,) = verbs_detect.detect(photo(home), models, score=-10, average=bool(words))
+        (verb,) = verbs_detect.detect(photo(home), models, score=-10, average="--average" in words, low_rank=rank)
         assert lines_of(done.out) == [found_report.found_record(verb)]
         assert lines_of(done.out)[0]["model"] == "one + two"
 
@@ -161,10 +161,15 @@ def test_an_evaluation_names_what_it_left_out(home: Path, run: Run, tmp_path: Pa
 
 WRONG: dict[str, tuple[str, str]] = {
     "a detector that is not there": ("detect P -m gone", "no folder gone"),
-    "a classifier": ("detect P -m resnet20-cifar10", "no folder resnet20-cifar10"),
+    "a classifier": ("detect P -m resnet20-cifar10", "That is the name of a classifier: `fourfold classify` takes it."),
     "the folder of a classifier": ("detect P -m classifier", "It holds a classifier: `fourfold classify` takes that."),
     "proposals of no such kind": ("detect P -m ONE --proposals fats", "no proposals 'fats'"),
     "no proposals": ("detect P -m ONE --count 0", "0 proposals are none"),
+    "a file for boxes below a file": ("detect P -m ONE --coco note/x.json", "cannot write"),
+    "a folder for a file of boxes": ("detect P -m ONE --coco empty", "cannot write empty (Is a directory)"),
+    "a file for a folder of boxes": ("detect P -m ONE --yolo note", "cannot write"),
+    "a rank of nothing": ("detect P -m ONE --low-rank 0", "a rank of 0 leaves nothing of a layer"),
+    "a rank for a classifier": ("evaluate classifier D --low-rank 5", "are for detectors; leave them out"),
     "no proposals to see": ("propose P --count 0", "0 proposals are none"),
     "no boxes to draw": ("propose P --proposals B --plot p.png --shown 0", "0 boxes cannot be drawn"),
     "no photo to propose for": ("propose gone.png", "gone.png does not exist"),
@@ -196,6 +201,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     put(tmp_path / "other", 1, ("blue", "green"))
     put(tmp_path / "bare", 1, ())
     (tmp_path / "empty").mkdir()
+    (tmp_path / "note").touch()
     write_detector(tmp_path / "classifier", 1, boxes(home))
     (tmp_path / "classifier" / "detector.json").unlink()
     words = {"P": photo(home), "ONE": home / "one", "D": home / "data", "B": boxes(home)}

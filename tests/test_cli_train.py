@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fourfold.terminal import stopped
+
 PROGRAM = [sys.executable, "-m", "fourfold"]
 
 
@@ -103,3 +105,18 @@ def test_two_processes_make_one_run(data: Path, tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert again.stderr.count("holds a run already") >= 1  # said by those that found out
     assert 'Traceback (most recent call last):\n  File "<frozen' not in both.stderr
+
+
+@pytest.mark.parametrize(("is_there", "line"), [
+    (True, "stopped and saved; go on with: fourfold train --run {} --resume\n"),
+    (False, "stopped before anything was written\n"),
+])  # fmt: skip
+def test_what_control_c_leaves_is_said(
+    is_there: bool, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    if is_there:
+        folder.mkdir()
+
+    assert stopped("train", folder) == 130
+    assert capsys.readouterr().err == line.format(folder)

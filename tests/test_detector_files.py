@@ -30,7 +30,6 @@ from fourfold.weights import save_weights
 
 ENTRY = DetectorEntry(
     method="SPP-net 4",
-    source="SPP-net 4",
     regions={"pooled": {"scales": [64, 96]}},
     proposals="quality",
     count=70,

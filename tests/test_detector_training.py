@@ -150,7 +150,8 @@ def test_each_method_makes_a_folder_that_finds_what_the_detector_made_finds(meth
     assert len(record["thresholds"]) == 2
     loaded = load_detector(tmp_path / "run")
     least = {"svm": -1.0, "softmax": 0.01}[scores]
-    wanted = tuple(least if each.threshold is None else each.threshold for each in made.evaluation.per_class)
+    found = [each.threshold for each in made.evaluation.per_class if each.threshold is not None]
+    wanted = tuple(max(found) if each.threshold is None else each.threshold for each in made.evaluation.per_class)
     assert loaded.thresholds == made.detector.thresholds == wanted
     assert any(each > least for each in wanted)
     for path in sorted((home / "data" / "JPEGImages").iterdir())[:3]:
@@ -308,6 +309,7 @@ def test_a_class_without_an_object_to_learn_from_is_named_and_never_found(home: 
     assert load_file(tmp_path / "run" / "boxes.safetensors")["pairs"][1] == 0
     assert made.evaluation is not None
     assert [each.found > 0 for each in made.evaluation.per_class] == [True, False]
+    assert made.detector.thresholds == (made.evaluation.per_class[0].threshold,) * 2  # no flood of what was never found
 
 
 def test_boxes_for_some_of_the_images_leave_the_others_out(home: Path, tmp_path: Path) -> None:

@@ -86,6 +86,25 @@ def test_a_score_and_a_number_of_proposals_are_obeyed(home: Path) -> None:
     assert {tuple(box) for box in few.detections.boxes.tolist()} == {tuple(map(float, CORNERS[0]))}
 
 
+def test_fc_layers_of_low_rank_are_cheaper_and_find_about_the_same(home: Path) -> None:
+    whole, cheap = detector(home / "one"), detector(home / "one", low_rank=4)
+    assert isinstance(whole, Detector)
+    assert isinstance(cheap, Detector)
+    sizes = [sum(value.numel() for value in one.network.classifier.head.fc.parameters()) for one in (whole, cheap)]
+
+    (found,) = detect(photos(home)[0], home / "one", score=-10, low_rank=4)
+    (exact,) = detect(photos(home)[0], home / "one", score=-10)
+
+    assert sizes[1] < 0.7 * sizes[0]
+    assert isinstance(found, Found)
+    assert isinstance(exact, Found)
+    assert 0 < (found.detections.scores[0] - exact.detections.scores[0]).abs() < 1
+    with pytest.raises(ValueError, match="a detector that is loaded already has its proposals and layers"):
+        detector(whole, low_rank=4)
+    with pytest.raises(ValueError, match="no fc layer gets cheaper at a rank of 4000"):
+        detector(home / "one", low_rank=4000)
+
+
 def test_several_detectors_are_united_or_averaged(home: Path) -> None:
     folders = [home / "one", home / "two"]
     united, averaged = detector(folders), detector(folders, average=True)

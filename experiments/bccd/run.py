@@ -7,6 +7,8 @@ with its boxes moved and as they were proposed; result.json has a record of each
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -27,17 +29,19 @@ from fourfold.train.loop import Watchers
 HERE = Path(__file__).parent
 SHOWN = 6  # photos of the test part in a sheet
 COMMON: Mapping[str, Any] = {"proposals": "thinned", "count": 3000}
-SPP: Mapping[str, Any] = {"method": "sppnet", "scales": (240,), "steps": 6000, "rate": 1e-3, "decay": 30}
+RCNN: Mapping[str, Any] = {"method": "rcnn", "steps": 2000, "rate": 1e-2, "decay": 30, "count": 1500}
+SPP: Mapping[str, Any] = {"method": "sppnet", "scales": (200,), "steps": 6000, "rate": 1e-2, "decay": 30}
 RUNS: Mapping[str, Mapping[str, Any]] = {
-    "rcnn": {"method": "rcnn", "steps": 1500, "decay": 30, "count": 1500},
+    "rcnn": RCNN,
+    "rcnn-paper-rate": {**RCNN, "steps": 1500, "rate": 1e-3},
     "modern": {"method": "modern", "scales": (200,), "steps": 1500},
     "sppnet": SPP,
     "sppnet-paper-lambda": {**SPP, "decay": 4000},
     "sppnet-softmax": {**SPP, "scores": "softmax"},
-    "sppnet-no-tuning": {**SPP, "steps": 0},
-    "sppnet-5": {**SPP, "method": "sppnet-5", "scales": (120, 160, 240, 340, 480)},
+    "sppnet-no-tuning": {"method": "sppnet", "scales": (200,), "steps": 0, "decay": 30},
+    "sppnet-5": {**SPP, "method": "sppnet-5", "scales": (140, 168, 200, 252, 350)},
     "rcnn-no-tuning": {"method": "rcnn", "steps": 0, "decay": 30, "count": 1500},
-    "googlenet-style": {"method": "googlenet", "steps": 1500, "count": 1500},
+    "googlenet-style": {"method": "googlenet", "steps": 2000, "rate": 1e-2, "count": 1500},
 }
 
 
@@ -45,11 +49,11 @@ def main() -> None:
     """Train and test those that are named, or all; records of others stay."""
     data, work, names = sys.argv[1], Path(sys.argv[2]), sys.argv[3:] or list(RUNS)
     path = HERE / "result.json"
-    records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names:
-        records[name] = run(name, data, work / name)
-        path.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-        print(name, json.dumps(records[name]["test"]["map_2007"]), flush=True)
+        record = run(name, data, work / name)
+        others = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}  # now: two may run side by side
+        path.write_text(json.dumps({**others, name: record}, indent=2) + "\n", encoding="utf-8")
+        print(name, json.dumps(record["test"]["map_2007"]), flush=True)
 
 
 def run(name: str, data: str, folder: Path) -> dict[str, Any]:
@@ -58,6 +62,8 @@ def run(name: str, data: str, folder: Path) -> dict[str, Any]:
     is_done = (folder / "detector.json").exists()
     if not is_done:
         resume = (folder / "args.json").exists()
+        if not resume:
+            _take_proposals(folder)
         asked = {} if resume else {"data": data, **COMMON, **RUNS[name]}
         verbs_detect.train_detector(**asked, run=folder, resume=resume, watch=_watch(name, began))
         (folder / "minutes").write_text(f"{(time.monotonic() - began) / 60:.1f}")
@@ -69,6 +75,7 @@ def run(name: str, data: str, folder: Path) -> dict[str, Any]:
     told = {
         "args": {**COMMON, **RUNS[name]},
         "minutes": float((folder / "minutes").read_text()),
+        "minutes_of_proposals": float((folder / "taken").read_text()) if (folder / "taken").exists() else None,
         "test": detection_record(moved),
         "deviations": json.loads((folder / "detector.json").read_text(encoding="utf-8"))["deviations"],
     }
@@ -76,6 +83,17 @@ def run(name: str, data: str, folder: Path) -> dict[str, Any]:
         still = evaluate_detector(without_refinement(detector), test)
         told["test_without_regression"] = detection_record(still)
     return told
+
+
+def _take_proposals(folder: Path) -> None:
+    """Link what lies in WORK/proposals-KIND-COUNT, with the minutes that it took: another run's, not made again."""
+    about = {**COMMON, **RUNS[folder.name]}
+    made = folder.parent / f"proposals-{about['proposals']}-{about['count']}"
+    if made.is_dir():
+        (folder / "cache").mkdir(parents=True)
+        for file in made.glob("*.safetensors"):
+            os.link(file, folder / "cache" / file.name)
+        shutil.copy(made / "minutes", folder / "taken")
 
 
 def _sheet(name: str, found: DetectionEvaluation) -> None:

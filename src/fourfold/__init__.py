@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fourfold.features.estimator import FourfoldFeatures as FourfoldFeatures
     from fourfold.memory import keep_memory as keep_memory
     from fourfold.networks import build as build
     from fourfold.verbs import Answer as Answer
@@ -36,12 +37,25 @@ if TYPE_CHECKING:
     from fourfold.verbs_detect import evaluate_detections as evaluate_detections
     from fourfold.verbs_detect import propose as propose
     from fourfold.verbs_detect import train_detector as train_detector
+    from fourfold.verbs_features import features as features
+    from fourfold.verbs_features import probe as probe
+    from fourfold.verbs_features import search as search
+    from fourfold.verbs_features import similar_pairs as similar_pairs
 
-ELSEWHERE = {"build": "networks", "keep_memory": "memory"}
+ELSEWHERE = {
+    "build": "networks",
+    "keep_memory": "memory",
+    "FourfoldFeatures": "features.estimator",
+    "features": "verbs_features",
+    "probe": "verbs_features",
+    "search": "verbs_features",
+    "similar_pairs": "verbs_features",
+}
 DETECTION = ("detect", "detector", "evaluate_detections", "propose", "train_detector")
 __all__ = [
     "Answer",
     "Failure",
+    "FourfoldFeatures",
     "Guess",
     "Model",
     "build",
@@ -54,14 +68,18 @@ __all__ = [
     "evaluate_detections",
     "evaluate_each",
     "explain",
+    "features",
     "keep_memory",
     "load",
     "load_file",
     "models",
     "predictor",
+    "probe",
     "propose",
     "protocol_names",
+    "search",
     "show_views",
+    "similar_pairs",
     "train",
     "train_detector",
 ]

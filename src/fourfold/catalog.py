@@ -10,13 +10,14 @@ import math
 import os
 import tomllib
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from torch import Tensor
 
 from fourfold.files import holds, write_whole
 from fourfold.images import MEAN_IMAGE, Pixels, pixels_from
@@ -60,6 +61,13 @@ class Network:
     pixels: Pixels
     labels: tuple[str, ...]
     entry: ModelEntry
+
+    def features(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The outputs of named layers for images of one size: see `Classifier.features`.
+
+        images: RGB values of 0 to 255, (N,3,H,W), or (3,H,W) for one; uint8, or float for a gradient with respect to them.
+        """
+        return self.classifier.features(self.pixels(images if images.ndim == 4 else images[None]), layers)
 
 
 def load(source: str | Path, watch: Callable[[int, int], None] = lambda _done, _all: None) -> Network:

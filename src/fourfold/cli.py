@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from fourfold.cli_data import data_app
 from fourfold.cli_detect import detect, propose, train_detector
 from fourfold.cli_evaluate import evaluate, protocols
+from fourfold.cli_features import features, probe, search
 from fourfold.cli_models import (
     DEFAULT_MODEL,
     ClassesFile,
@@ -61,6 +62,9 @@ app.command()(train)
 app.command()(propose)
 app.command("train-detector")(train_detector)
 app.command()(detect)
+app.command()(features)
+app.command()(probe)
+app.command()(search)
 app.add_typer(data_app, name="data")
 
 

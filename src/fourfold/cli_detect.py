@@ -14,7 +14,6 @@ import typer
 
 from fourfold.cli_models import ScalesText, parse_scales, write_png
 from fourfold.terminal import (
-    INTERRUPTED,
     Json,
     Options,
     free_path,
@@ -25,6 +24,7 @@ from fourfold.terminal import (
     save_picture,
     say,
     show_table,
+    stopped,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ Proposals = Annotated[
 ]
 Count = Annotated[int | None, typer.Option("--count", help="How many proposals of a photo are looked at.")]
 
+LowRank = Annotated[int | None, typer.Option("--low-rank", help="Cheaper fc layers of a detector, such as 256.")]
+
 
 @dataclass(frozen=True)
 class DetectorOptions:
@@ -47,6 +49,7 @@ class DetectorOptions:
     proposals: str | None = None
     count: int | None = None
     average: bool = False
+    low_rank: int | None = None
 
 
 def propose(
@@ -121,8 +124,7 @@ def train_detector(
                 watch=_watch(stage, show),
             )
     except KeyboardInterrupt:
-        print(f"stopped and saved; go on with: fourfold train-detector --run {folder} --resume", file=sys.stderr)
-        return INTERRUPTED
+        return stopped("train-detector", folder)
     if as_json:
         print(json.dumps(found_report.trained_detector_record(trained)))
         return 0
@@ -139,6 +141,7 @@ def detect(
     proposals: Proposals = None,
     count: Count = None,
     average: Annotated[bool, typer.Option("--average", help="Average the scores of several, in place of uniting.")] = False,
+    low_rank: LowRank = None,
     save: Annotated[bool, typer.Option("--save", help="Write each photo with its boxes.")] = False,
     save_to: Annotated[Path | None, typer.Option(help="The folder for --save; by default detections.")] = None,
     coco: Annotated[Path | None, typer.Option(help="Write the boxes as COCO's results (.json).")] = None,
@@ -148,7 +151,8 @@ def detect(
     """Find objects in photos and videos."""
     from fourfold import found_report, verbs, verbs_detect
 
-    asked = verbs_detect.detector(list(model), proposals=proposals, count=count, average=average)
+    asked = verbs_detect.detector(list(model), proposals=proposals, count=count, average=average, low_rank=low_rank)
+    found_report.check_places(coco, yolo)
     sources = verbs.find(paths)
     records: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -191,6 +195,7 @@ def evaluate_detectors(
             proposals=options.proposals,
             count=options.count,
             average=options.average,
+            low_rank=options.low_rank,
             watch=show,
             say=problems.append,
         )

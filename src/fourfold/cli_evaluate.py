@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fourfold.cli_detect import Count, DetectorOptions, Proposals, evaluate_detectors
+from fourfold.cli_detect import Count, DetectorOptions, LowRank, Proposals, evaluate_detectors
 from fourfold.cli_models import (
     DEFAULT_MODEL,
     ClassesFile,
@@ -43,6 +43,7 @@ def evaluate(
     proposals: Proposals = None,
     count: Count = None,
     average: Annotated[bool, typer.Option("--average", help="Of several detectors, average the scores.")] = False,
+    low_rank: LowRank = None,
     as_json: Json = False,
     weights: WeightsFile = None,
     classes: ClassesFile = None,
@@ -56,13 +57,15 @@ def evaluate(
     from fourfold.detector_files import is_detector
 
     names, data = _names_and_data(models_and_data, model or [])
+    options = DetectorOptions(proposals, count, average, low_rank)
     if any(is_detector(name) for name in names):
         if protocol != "single" or any((scales, show_views, ray, weights, classes, pixels)):
-            raise ValueError("a detector takes --split, --proposals, --count and --average alone; leave the others out")
-        options = DetectorOptions(proposals, count, average)
+            raise ValueError(
+                "a detector takes --split, --proposals, --count, --average and --low-rank; leave the others out"
+            )
         return evaluate_detectors(names, data, split, out, options, as_json=as_json)
-    if average or proposals is not None or count is not None:
-        raise ValueError("--proposals, --count and --average are for detectors; leave them out")
+    if options != DetectorOptions():
+        raise ValueError("--proposals, --count, --average and --low-rank are for detectors; leave them out")
     models = open_models(names, weights, classes, pixels)
     given = verbs.protocol_names(models) if protocol == "all" else [name.strip() for name in protocol.split(",")]
     numbers = parse_scales(scales)

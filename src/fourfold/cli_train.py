@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fourfold.terminal import INTERRUPTED, Json, Options, next_run, parse_options, progress, say, show_table
+from fourfold.terminal import Json, Options, next_run, parse_options, progress, say, show_table, stopped
 
 if TYPE_CHECKING:
     from fourfold.jobs import Arguments
@@ -80,8 +79,7 @@ def _train(arguments: Arguments, run: Path, workers: int, device: str | None, re
             watching = _watching(read, show, test)
             result = verbs.train_as(arguments, run, workers=workers, device=device, resume=resume, watching=watching)
     except KeyboardInterrupt:
-        print(f"stopped and saved; go on with: fourfold train --run {run} --resume", file=sys.stderr)
-        return INTERRUPTED
+        return stopped("train", Path(run))
     if result is None:  # a process that helped the first one
         return 0
     if as_json:

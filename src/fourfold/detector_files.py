@@ -34,7 +34,6 @@ class DetectorEntry:
     """
 
     method: str
-    source: str
     regions: Mapping[str, Mapping[str, Any]]
     proposals: str
     count: int
@@ -60,7 +59,12 @@ def read_detector_entry(folder: Path) -> DetectorEntry:
     """Raises ValueError where the folder holds no detector, or its file is damaged."""
     path = folder / DETECTOR
     if not folder.exists():
-        raise ValueError(f"no folder {folder}; give one that `fourfold train-detector` made")
+        hint = (
+            " That is the name of a classifier: `fourfold classify` takes it."
+            if str(folder) in catalog.weight_names()
+            else ""
+        )
+        raise ValueError(f"no folder {folder}; give one that `fourfold train-detector` made.{hint}")
     if not path.is_file():
         hint = " It holds a classifier: `fourfold classify` takes that." if (folder / ENTRY).is_file() else ""
         raise ValueError(f"{folder} holds no detector, for it has no {DETECTOR}; train one with train-detector.{hint}")

@@ -42,8 +42,15 @@ class DetectorArguments:
 
     def placed(self) -> DetectorArguments:
         """With whole paths, so that a run can be resumed from any folder."""
-        data, start, proposals = map(whole_path, (self.data, self.start, self.proposals))
-        return replace(self, data=data, start=start, proposals=proposals)
+        data, start = whole_path(self.data), whole_path(self.start)
+        return replace(self, data=data, start=start, proposals=_whole_paths(self.proposals))
+
+
+def _whole_paths(proposals: str | None) -> str | None:
+    """A kind of proposals whose paths are whole, each by itself where several are joined."""
+    if proposals is None or Path(proposals).exists():
+        return whole_path(proposals)
+    return "+".join(whole_path(part.strip()) or "" for part in proposals.split("+"))
 
 
 def run_detector_training(given: DetectorArguments, folder: Path, *, resume: bool, watch: Watch) -> TrainedDetector:

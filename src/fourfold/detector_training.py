@@ -323,8 +323,9 @@ def _written(work: _Work, detector: Detector, evaluation: DetectionEvaluation | 
     thresholds: tuple[float, ...] = ()
     told: dict[str, object] = {}
     if evaluation is not None:
-        least = detector.score.least
-        thresholds = tuple(least if each.threshold is None else each.threshold for each in evaluation.per_class)
+        known = [each.threshold for each in evaluation.per_class if each.threshold is not None]
+        other = max(known, default=detector.score.least)  # of a class that was never found: so that it does not flood photos
+        thresholds = tuple(other if each.threshold is None else each.threshold for each in evaluation.per_class)
         told = {
             "map_2007": round(evaluation.voc.map_2007, 5),
             "map_2010": round(evaluation.voc.map_2010, 5),
@@ -342,7 +343,6 @@ def _written(work: _Work, detector: Detector, evaluation: DetectionEvaluation | 
     )
     record = DetectorEntry(
         method=method.source,
-        source=method.source,
         regions=regions_record(method.regions),
         proposals=method.proposals,
         count=method.count,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +99,21 @@ class Place:
 def place_of(found: Found) -> Place:
     """A Found without its image."""
     return Place(found.detections, (found.image.shape[1], found.image.shape[2]))
+
+
+def check_places(coco: Path | None, yolo: Path | None) -> None:
+    """Raises ValueError where `write_found` could not write, so that it is said before the photos are looked at."""
+    for place, folder in ((coco, coco and coco.parent), (yolo, yolo)):
+        if place is None or folder is None:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if place == coco and place.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise ValueError(f"cannot write {place} ({error.strerror}); choose another place") from error
 
 
 def write_found(found: Mapping[str, Place], labels: Sequence[str], coco: Path | None, yolo: Path | None) -> None:

@@ -56,6 +56,15 @@ def save_picture(picture: Pillow.Image, folder: Path, source: str) -> None:
     print(f"wrote {path}", file=sys.stderr)
 
 
+def stopped(command: str, run: Path) -> int:
+    """Say how a run goes on after Ctrl-C, if there is one already; the exit code."""
+    if run.is_dir():
+        print(f"stopped and saved; go on with: fourfold {command} --run {run} --resume", file=sys.stderr)
+    else:
+        print("stopped before anything was written", file=sys.stderr)
+    return INTERRUPTED
+
+
 def free_path(folder: Path, source: str, ending: str) -> Path:
     """A name after a source's that no file has yet."""
     stem = Path(source).stem[:50] if source != "-" else "standard-input"  # file names may have 255 bytes

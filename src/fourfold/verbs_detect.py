@@ -15,7 +15,7 @@ from fourfold.data.boxed import find_boxed_parts
 from fourfold.data.listing import WHOLE
 from fourfold.detect.boxes_picture import side_by_side
 from fourfold.detect.detections import Detections
-from fourfold.detect.detector import Averaged, Detector, Finder, United
+from fourfold.detect.detector import Averaged, Detector, Finder, United, with_low_rank
 from fourfold.detect.summary import DetectionEvaluation
 from fourfold.detect_files import write_detection_report
 from fourfold.detecting import Found, detect_each
@@ -95,14 +95,17 @@ def detector(
     proposals: str | None = None,
     count: int | None = None,
     average: bool = False,
+    low_rank: int | None = None,
 ) -> Finder:
     """A detector from its run folder; several as one: their boxes suppressed together (SPP-net 4.4), or with `average` their
     scores averaged on the proposals of the first (GoogLeNet 8).
 
-    proposals, count: in place of those it was trained with. Raises ValueError where a folder holds none, or they do not fit.
+    proposals, count: in place of those it was trained with. low_rank: the rank that fc layers are brought down to, which
+    makes large ones several times as fast and costs a little precision (Fast R-CNN 3.1). Raises ValueError where a folder
+    holds no detector, several do not fit together, or no layer gets cheaper.
     """
     many = [models] if isinstance(models, DetectorLike) else list(models)
-    opened = [_opened(each, proposals, count) for each in many]
+    opened = [_opened(each, proposals, count, low_rank) for each in many]
     if len(opened) == 1:
         return opened[0]
     parts = tuple(each for each in opened if isinstance(each, Detector))
@@ -119,6 +122,7 @@ def detect(
     proposals: str | None = None,
     count: int | None = None,
     average: bool = False,
+    low_rank: int | None = None,
 ) -> list[Found | Failure]:
     """Find objects in images: one Found or Failure for each, in order; of a video one for each frame.
 
@@ -126,7 +130,7 @@ def detect(
     from which on a box is shown; by default each class has its own.
     """
     many = [sources] if isinstance(sources, Source) else list(sources)
-    asked = detector(model, proposals=proposals, count=count, average=average)
+    asked = detector(model, proposals=proposals, count=count, average=average, low_rank=low_rank)
     return list(detect_each(asked, find(many), score))
 
 
@@ -138,6 +142,7 @@ def evaluate_detections(
     proposals: str | None = None,
     count: int | None = None,
     average: bool = False,
+    low_rank: int | None = None,
     watch: Callable[[int, int], None] = lambda _done, _all: None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> DetectionEvaluation:
@@ -146,7 +151,7 @@ def evaluate_detections(
     data: as for `train_detector`; `split` names the part, by default test, or else val, or else all. Images that cannot be
     read are named by `say` and left out. Raises ValueError for classes that the detector does not know.
     """
-    asked = detector(model, proposals=proposals, count=count, average=average)
+    asked = detector(model, proposals=proposals, count=count, average=average, low_rank=low_rank)
     part, name = _test_part(data, split)
     if not set(part.classes) <= set(asked.labels):
         theirs, ours = ", ".join(part.classes), ", ".join(asked.labels)
@@ -164,11 +169,12 @@ def write_detections(found: DetectionEvaluation, folder: str | Path) -> None:
     write_detection_report(found, Path(folder), draw)
 
 
-def _opened(model: DetectorLike, proposals: str | None, count: int | None) -> Finder:
+def _opened(model: DetectorLike, proposals: str | None, count: int | None, low_rank: int | None) -> Finder:
     if isinstance(model, str | Path):
-        return load_detector(model, proposals=proposals, count=count)
-    if proposals is not None or count is not None:
-        raise ValueError("a detector that is loaded already has its proposals; give its folder to change them")
+        loaded = load_detector(model, proposals=proposals, count=count)
+        return loaded if low_rank is None else with_low_rank(loaded, low_rank)
+    if proposals is not None or count is not None or low_rank is not None:
+        raise ValueError("a detector that is loaded already has its proposals and layers; give its folder to change them")
     return model
 
 

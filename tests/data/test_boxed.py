@@ -1,4 +1,4 @@
-"""A path's layout is found, the same boxes come out of all three, and images are divided as the source or a hash says."""
+"""A path's layout is found, the same boxes come out of all of them, and images are divided as the source or a hash says."""
 
 from __future__ import annotations
 
@@ -99,12 +99,29 @@ def write_yolo(root: Path, parts: dict[str, list[Picture]]) -> None:
     (root / "data.yaml").write_text(f"{places}names: {json.dumps(CLASSES)}\n", encoding="utf-8")
 
 
+def write_csv(root: Path, parts: dict[str, list[Picture]]) -> None:
+    """One file for all parts; an image without boxes has a line with nothing but its path."""
+    lines = ["y1,x1,label,path,split,y2,x2"]
+    for part, pictures in parts.items():
+        write_images(root / part, pictures)
+        for picture in pictures:
+            place = f"{part}/{picture.name}.png,{part}"
+            lines += [f"{y1},{x1},{CLASSES[label]},{place},{y2},{x2}" for label, (x1, y1, x2, y2) in picture.boxes]
+            lines += [] if picture.boxes else [f",,,{place},,"]
+    (root / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 WRITERS: dict[str, Callable[[Path, dict[str, list[Picture]]], None]] = {
     "voc": write_voc,
     "coco": write_coco,
     "yolo": write_yolo,
+    "csv": write_csv,
 }
 layouts = pytest.mark.parametrize("layout", WRITERS)
+
+
+def place_of(folder: Path, layout: str) -> Path:
+    return folder / "boxes.csv" if layout == "csv" else folder
 
 
 def stems(part: Annotations) -> list[str]:
@@ -131,7 +148,7 @@ def test_the_same_boxes_come_out_of_every_layout(tmp_path: Path, layout: str, wh
     )
     WRITERS[layout](tmp_path / "data", {"train": train, "val": val, "test": test})
 
-    found = find_boxed(tmp_path / "data", seed=0)
+    found = find_boxed(place_of(tmp_path / "data", layout), seed=0)
 
     expect_equal(found.train, train)
     expect_equal(found.val, val)
@@ -144,7 +161,7 @@ def test_the_same_boxes_come_out_of_every_layout(tmp_path: Path, layout: str, wh
 def test_without_val_the_test_part_checks_and_the_origin_says_so(tmp_path: Path, layout: str) -> None:
     WRITERS[layout](tmp_path / "data", {"train": draw(3, 1), "test": draw(2, 2)})
 
-    found = find_boxed(tmp_path / "data", seed=0)
+    found = find_boxed(place_of(tmp_path / "data", layout), seed=0)
 
     assert found.test is None
     assert stems(found.val) == ["p000", "p001"]
@@ -156,7 +173,7 @@ def test_a_tenth_is_held_out_and_the_same_one_in_every_layout(tmp_path: Path) ->
     for layout, write in WRITERS.items():
         write(tmp_path / layout, {"train": pictures})
 
-    found = {layout: find_boxed(tmp_path / layout, seed=3) for layout in WRITERS}
+    found = {layout: find_boxed(place_of(tmp_path / layout, layout), seed=3) for layout in WRITERS}
     other = find_boxed(tmp_path / "voc", seed=4)
 
     for splits in found.values():
@@ -227,7 +244,9 @@ def test_a_path_that_is_no_layout_says_what_was_looked_for(tmp_path: Path) -> No
 
     with pytest.raises(ValueError, match=r"no known layout of boxes; looked for Annotations/\*\.xml .*labels/ \(YOLO\)"):
         find_boxed_parts(tmp_path)
-    with pytest.raises(ValueError, match=r"a\.txt is not known as boxes; give a COCO \.json, a YOLO \.yaml, or a folder"):
+    with pytest.raises(
+        ValueError, match=r"a\.txt is not known as boxes; give a COCO \.json, a YOLO \.yaml, a \.csv, or a folder"
+    ):
         find_boxed_parts(tmp_path / "a.txt")
     with pytest.raises(ValueError, match="no folder or file"):
         find_boxed_parts(tmp_path / "gone")

@@ -153,6 +153,11 @@ def test_weights_that_do_not_fit_the_network_are_refused() -> None:
         for_detection(wrong, CLASSES, MODERN, seed=0)
 
 
+def test_a_class_called_like_what_shows_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="a class is called 'background'"):
+        for_detection(start_of("resnet20"), ("cat", "background"), MODERN, seed=0)
+
+
 def test_another_length_is_said_and_stretches_the_schedule() -> None:
     short = RCNN.with_steps(700)
     assert short.tuning is not None

@@ -15,12 +15,12 @@ from fourfold import catalog
 from fourfold.data.annotated import Annotated, Annotations
 from fourfold.data.boxed import BoxedSplits
 from fourfold.data.dice import dice_for
+from fourfold.data.held import Held, bytes_of
 from fourfold.data.listing import to_image
 from fourfold.detect.box_code import decode
 from fourfold.detect.multibox import load_multibox, priors
 from fourfold.detect.multibox_training import BoxFeed, MultiBoxRecipe, part_of, train_multibox, warped, window_of
 from fourfold.detect.recall import coverage
-from fourfold.detect.regions_seen import Held, bytes_of
 from fourfold.train.loop import Moment, Watchers
 from fourfold.train.schedule import Cosine
 

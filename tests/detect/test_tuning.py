@@ -27,13 +27,13 @@ from fourfold.detect.tuning import (
     RegionTask,
     WindowPart,
     feed_for,
-    freeze_norms,
     held_parts,
 )
 from fourfold.models.resnet import cifar_resnet
 from fourfold.train.initialise import He
 from fourfold.train.loop import Settings, learn
 from fourfold.train.schedule import Steps
+from fourfold.train.task import freeze_norms
 
 LABELS = ("red", "blue", "background")
 COLOURS = ((255, 30, 30), (30, 30, 255))

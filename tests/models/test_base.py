@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fourfold.models.base import (
+    Branches,
     Classifier,
     FlattenHead,
     Head,
@@ -152,3 +154,83 @@ def test_the_receptive_field_is_where_pixels_change_a_cell() -> None:
 def test_width_one_keeps_the_papers_channels() -> None:
     assert [widen(count, 1.0) for count in (16, 96, 208)] == [16, 96, 208]
     assert [widen(count, 0.25, 2) for count in (96, 2)] == [24, 2]
+
+
+class _Sum(Branches):
+    def join(self, outputs: Sequence[Tensor]) -> Tensor:
+        return outputs[0] + outputs[1]
+
+
+def small_network(head: Head, *, stride: int = 1) -> Classifier:
+    """conv1, relu1 (in place), two branches, relu3 (in place), and a head on 5 channels."""
+    torch.manual_seed(3)
+    conv = nn.Conv2d(3, 5, 3, stride=stride, padding=1)
+    paths = _Sum()
+    paths.add_module("left", sequential({"conv": nn.Conv2d(5, 5, 1), "relu": nn.ReLU(inplace=True)}))
+    paths.add_module("right", nn.Identity())
+    trunk = sequential({"conv1": conv, "relu1": nn.ReLU(inplace=True), "mix2": paths, "relu3": nn.ReLU(inplace=True)})
+    return Classifier(trunk, head, input_size=3 * stride).eval()
+
+
+def test_features_are_the_outputs_of_the_layers_before_later_ones_change_them_in_place() -> None:
+    network = small_network(heads()[0])
+    pixels = torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    names = ["fc7", "conv1", "mix2.left.conv", "mix2", "relu3", "fc6", "relu6", "fc8"]
+    with torch.no_grad():
+        found = network.features(pixels, names)
+        conv = network.trunk[0](pixels)
+        left = network.trunk[2].left[0](conv.relu())  # pyright: ignore
+        mixed = left.relu() + conv.relu()
+        fc6 = network.head.fc[0](mixed.relu().flatten(1))
+        fc7 = network.head.fc[3](fc6.relu())
+        scores = network(pixels)
+    by_hand = [fc7, conv, left, mixed, mixed.relu(), fc6, fc6.relu(), scores]
+    assert list(found) == names
+    assert (conv < 0).any()
+    assert (fc6 < 0).any()
+    for name, expected in zip(names, by_hand, strict=True):
+        torch.testing.assert_close(found[name], expected, rtol=0, atol=0)
+
+
+def test_the_pooled_vector_is_a_layer_of_heads_that_pool() -> None:
+    pixels = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(2))
+    for head in heads()[1:]:
+        network = small_network(head)
+        torch.testing.assert_close(network.features(pixels, ["pool"])["pool"], head.pool(network.trunk(pixels)))
+        assert network.feature_names[-len(head.fc) - 1] == "pool"
+    assert "pool" not in small_network(heads()[0]).feature_names
+
+
+def test_trunk_layers_take_images_that_the_head_could_not() -> None:
+    network = small_network(heads()[0])
+    assert network.features(torch.zeros(1, 3, 7, 9), ["mix2"])["mix2"].shape == (1, 5, 7, 9)
+    with pytest.raises(ValueError, match="does not fit fc layers"):
+        network.features(torch.zeros(1, 3, 7, 9), ["fc6"])
+
+
+def test_a_pass_ends_with_the_last_layer_asked_for() -> None:
+    network = small_network(heads()[0])
+    network.trunk[3].register_forward_hook(lambda *_: pytest.fail("ran too far"))
+    assert list(network.features(torch.zeros(1, 3, 3, 3), ["mix2", "conv1"])) == ["mix2", "conv1"]
+
+
+def test_gradients_of_features_reach_the_pixels() -> None:
+    network = small_network(heads()[1]).double().requires_grad_(False)
+    pixels = torch.randn(1, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: tuple(network.features(x, ["conv1", "mix2", "pool"]).values()), (pixels,))
+
+
+def test_an_unknown_layer_is_refused_with_those_most_alike() -> None:
+    with pytest.raises(ValueError, match=r"^no layer 'relu_1'; closest are relu1, .*explain"):
+        small_network(heads()[0]).features(torch.zeros(1, 3, 3, 3), ["conv1", "relu_1"])
+
+
+@pytest.mark.parametrize("head", heads(), ids=lambda head: type(head).__name__)
+def test_a_head_until_a_layer_pools_alike_and_shares_the_weights(head: Head) -> None:
+    head.eval()
+    first, maps = next(name for name, _ in head.fc.named_children()), torch.randn(2, 5, 5, 4)
+    short = head.until(first)
+    assert short.fc[0] is head.fc[0]
+    window = maps[:, :, 1:4, 1:4]
+    torch.testing.assert_close(short.dense(maps)[:, :, 1, 1], head.fc[0](head.pool(window)), rtol=1e-4, atol=1e-5)
+    assert len(head.fc) >= len(short.fc) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fourfold.data import coco, voc, yolo
+from fourfold.data import boxes_csv, coco, voc, yolo
 from fourfold.data.annotated import Annotations, BoxedParts
 from fourfold.data.listing import WHOLE, Listing
 from fourfold.data.splits import HELD_OUT, hold_out
@@ -52,18 +52,22 @@ def find_boxed(path: str | Path, *, seed: int) -> BoxedSplits:
 def find_boxed_parts(path: str | Path) -> BoxedParts:
     """The parts that a source has, of the same classes: "train", "val" and "test", or WHOLE alone.
 
-    path: a folder in the layout of PASCAL VOC, COCO or YOLO, in this order where it has several; a JSON file of COCO's, or a
-    YAML file of YOLO's. Raises ValueError where it is none of them, saying what was looked for.
+    path: a folder in the layout of PASCAL VOC, COCO or YOLO, in this order where it has several; a JSON file of COCO's, a
+    YAML file of YOLO's, or a CSV file of boxes. Raises ValueError where it is none of them, saying what was looked for.
     """
     place = Path(path)
     if not place.exists():
-        raise ValueError(f"no folder or file {path}; give a folder of annotated images, a COCO .json or a YOLO .yaml")
+        raise ValueError(
+            f"no folder or file {path}; give a folder of annotated images, a COCO .json, a YOLO .yaml or a .csv"
+        )
     if place.is_file():
         if place.suffix.lower() == ".json":
             return coco.read_coco(place)
         if place.suffix.lower() in yolo.YAML:
             return yolo.read_yolo(place)
-        raise ValueError(f"{path} is not known as boxes; give a COCO .json, a YOLO .yaml, or a folder")
+        if place.suffix.lower() == ".csv":
+            return boxes_csv.read_boxes_csv(place)
+        raise ValueError(f"{path} is not known as boxes; give a COCO .json, a YOLO .yaml, a .csv, or a folder")
     for is_layout, read in ((voc.is_voc, voc.read_voc), (coco.is_coco, coco.read_coco), (yolo.is_yolo, yolo.read_yolo)):
         if is_layout(place):
             return read(place)

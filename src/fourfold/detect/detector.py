@@ -21,6 +21,7 @@ from fourfold.detect.propose import Propose
 from fourfold.detect.regions import Regions
 from fourfold.detect.suppress import Suppress
 from fourfold.detect.svm import LinearSvms
+from fourfold.models.low_rank import low_rank
 
 BACKGROUND = "background"  # the last label of a network that scores regions
 FC7 = "relu7"  # the features that SVMs read: fc7 after its ReLU (R-CNN 3.2; SPP-net Table 9)
@@ -277,6 +278,12 @@ def check_alike(parts: Sequence[Detector]) -> None:
 def without_refinement(detector: Detector) -> Detector:
     """The same detector with its boxes left where the proposals are."""
     return replace(detector, refine=None)
+
+
+def with_low_rank(detector: Detector, rank: int) -> Detector:
+    """The same detector with cheaper fc layers; see `models.low_rank`, which raises ValueError."""
+    network = detector.network
+    return replace(detector, network=replace(network, classifier=low_rank(network.classifier, rank)))
 
 
 def _best(scores: Tensor, least: float) -> tuple[Tensor, Tensor]:

@@ -128,6 +128,8 @@ def for_detection(start: Network, classes: Sequence[str], method: Method, *, see
     and one whose fc layers want a map of one size gets a pyramid where regions are pooled. New fc layers start from He's
     weights, the scores' from N(0, 0.01 squared). Raises ValueError where the network cannot be had so.
     """
+    if BACKGROUND in classes:
+        raise ValueError(f"a class is called {BACKGROUND!r}, as what shows no object is; rename it")
     entry, head = start.entry, start.classifier.head
     options: dict[str, object] = {**entry.options, "classes": len(classes) + 1}
     if isinstance(head, MeanHead) and not method.keeps_head:

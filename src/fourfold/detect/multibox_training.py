@@ -19,6 +19,7 @@ from fourfold.catalog import Network
 from fourfold.data.annotated import Annotated, Annotations
 from fourfold.data.boxed import BoxedSplits
 from fourfold.data.dice import Dice, generator_for
+from fourfold.data.held import PIXELS_HELD, Held, bytes_of
 from fourfold.data.listing import read_item
 from fourfold.data.loader import Part
 from fourfold.detect.box_code import encode
@@ -33,15 +34,13 @@ from fourfold.detect.multibox import (
     write_multibox_entry,
 )
 from fourfold.detect.multibox_loss import matched_priors, multibox_loss, prior_sizes
-from fourfold.detect.regions_seen import PIXELS_HELD, Held, bytes_of
-from fourfold.detect.tuning import freeze_norms
 from fourfold.images import Pixels, resize
 from fourfold.parallel import Group
 from fourfold.train.initialise import He
 from fourfold.train.loop import Settings, Watchers, learn
 from fourfold.train.recipe import described
 from fourfold.train.schedule import Cosine, Schedule
-from fourfold.train.task import Task
+from fourfold.train.task import Task, freeze_norms
 
 FIRST = 100  # boxes of an image that a check looks at (ours)
 FAR = 0.25  # of a side (ours)

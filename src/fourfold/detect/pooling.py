@@ -133,9 +133,7 @@ def _pool(blocks: np.ndarray, windows: np.ndarray, plan: np.ndarray, channels: i
 
 
 @compiled
-def _maxima(
-    cells: np.ndarray, pitch: int, height: int, width: int, level: int, tall: np.ndarray, out: np.ndarray
-) -> None:
+def _maxima(cells: np.ndarray, pitch: int, height: int, width: int, level: int, tall: np.ndarray, out: np.ndarray) -> None:
     """The maxima of height x width cells, rows of which lie `pitch` cells apart, in level x level bins.
 
     For each row of bins first down the columns, into `tall`, then across.

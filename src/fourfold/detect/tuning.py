@@ -27,7 +27,7 @@ from fourfold.detect.sampling import Matches, Pools, Samples, Sampling
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier, PyramidHead
 from fourfold.parallel import Group
-from fourfold.train.task import Task
+from fourfold.train.task import Task, freeze_norms
 
 CHECKS = 10  # times that a fine-tuning is checked (ours)
 CHECK_BATCHES = 8  # mini-batches of other images that it is checked on (ours)
@@ -306,13 +306,6 @@ class RegionTask(Task):
             return module(part.images)
         values = self.pixels(part.images)
         return module(values, part.windows) if isinstance(part, WindowPart) else module(values)
-
-
-def freeze_norms(module: nn.Module) -> None:
-    """Let batch norms keep the statistics of whole images: a mini-batch of regions is three quarters background."""
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.eval()
 
 
 def held_parts(feed: RegionFeed) -> list[Part]:

@@ -7,6 +7,7 @@ them layer by layer. No network is defined here.
 from __future__ import annotations
 
 import abc
+import difflib
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import cast
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fourfold.shapes import Field, square
+
+POOL = "pool"  # what `features` calls the vector that the fc layers read
 
 
 class Branches(nn.Module, abc.ABC):
@@ -45,12 +48,20 @@ class Head(nn.Module, abc.ABC):
     def dense(self, maps: Tensor) -> Tensor:
         """(N,C,h,w) -> (N,K,h-side+1,w-side+1): the scores of every side x side window."""
 
-    def features(self, pooled: Tensor, layer: str) -> Tensor:
-        """(N,P) -> (N,D): the output of the fc layer called `layer`. Raises ValueError if there is none."""
+    @abc.abstractmethod
+    def with_fc(self, fc: nn.Sequential) -> Head:
+        """A head that pools as this one does, with other fc layers."""
+
+    def until(self, layer: str) -> Head:
+        """The same head that ends with the fc layer called `layer`. Raises ValueError if there is none."""
         names = [name for name, _ in self.fc.named_children()]
         if layer not in names:
             raise ValueError(f"no fc layer {layer!r}; this head has {', '.join(names) or 'none'}")
-        return self.fc[: names.index(layer) + 1](pooled)
+        return self.with_fc(self.fc[: names.index(layer) + 1])
+
+    def features(self, pooled: Tensor, layer: str) -> Tensor:
+        """(N,P) -> (N,D): the output of the fc layer called `layer`. Raises ValueError if there is none."""
+        return self.until(layer).fc(pooled)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.fc(self.pool(maps))
@@ -80,6 +91,10 @@ class FlattenHead(Head):
         self._check_window(maps)
         return _as_convolutions(self.fc, maps, self.side)
 
+    def with_fc(self, fc: nn.Sequential) -> FlattenHead:
+        """See Head."""
+        return FlattenHead(fc, self.side)
+
 
 class MeanHead(Head):
     """The mean over all cells (NIN; GoogLeNet 5; ResNet 3.3), so any map size passes."""
@@ -94,6 +109,10 @@ class MeanHead(Head):
         """
         self._check_window(maps)
         return _as_convolutions(self.fc, F.avg_pool2d(maps, self.side, stride=1), 1)
+
+    def with_fc(self, fc: nn.Sequential) -> MeanHead:
+        """See Head."""
+        return MeanHead(fc, self.side)
 
 
 class PyramidHead(Head):
@@ -112,6 +131,10 @@ class PyramidHead(Head):
         windows = maps.unfold(2, self.side, 1).unfold(3, self.side, 1)  # (N,C,h',w',side,side)
         rows = [self._row(row) for row in windows.unbind(2)]  # one by one: all windows together are many times the map
         return torch.stack(rows, 2)
+
+    def with_fc(self, fc: nn.Sequential) -> PyramidHead:
+        """See Head."""
+        return PyramidHead(fc, self.side, self.levels)
 
     def _row(self, windows: Tensor) -> Tensor:
         """(N,C,w',side,side) -> (N,K,w')."""
@@ -176,6 +199,61 @@ class Classifier(nn.Module):
             if name in self.auxiliaries:
                 scores.append(self.auxiliaries[name](maps))
         return [self.head(maps), *scores]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The layers that `features` knows, in the order they run; those inside of others as "conv2_1.residual.conv1"."""
+        pool = [] if isinstance(self.head, FlattenHead) else [POOL]
+        trunk = [name for name, _ in self.trunk.named_modules() if name]
+        return [*trunk, *pool, *(name for name, _ in self.head.fc.named_children())]
+
+    def features(self, pixels: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """(N,3,H,W) -> outputs of named layers in one pass: maps (N,C,h,w) of the trunk, vectors (N,P) or (N,D) behind it.
+
+        layers: names of `feature_names`, those of `explain` among them; "pool" is the vector that the fc layers read, where
+        it is no mere flattening. The pass ends with the last of them, so that without fc layers images of any size will do.
+        Gradients flow through the outputs, which are copies: no later layer changes them in place. Raises ValueError for a
+        layer that there is not.
+        """
+        for layer in layers:
+            _check_layer(layer, self.feature_names)
+        kept: dict[str, Tensor] = {}
+        wanted, maps = set(layers), pixels
+        for name, module in self.trunk.named_children():
+            if wanted <= set(kept):
+                break
+            maps = _keep(name, module, maps, wanted, kept)
+        if not wanted <= set(kept):
+            self._keep_head(maps, wanted, kept)
+        return {layer: kept[layer] for layer in layers}
+
+    def _keep_head(self, maps: Tensor, wanted: set[str], kept: dict[str, Tensor]) -> None:
+        pooled = self.head.pool(maps)
+        if POOL in wanted:
+            kept[POOL] = pooled.clone()
+        for name, module in self.head.fc.named_children():
+            pooled = _keep(name, module, pooled, wanted, kept)
+
+
+def _check_layer(layer: str, names: Sequence[str]) -> None:
+    if layer not in names:
+        close = ", ".join(difflib.get_close_matches(layer, names, n=3)) or ", ".join(names[-3:])
+        raise ValueError(f"no layer {layer!r}; closest are {close}; `fourfold explain` lists all")
+
+
+def _keep(name: str, module: nn.Module, maps: Tensor, wanted: set[str], kept: dict[str, Tensor]) -> Tensor:
+    """Run a layer or a tree of layers, and copy the outputs of those that are wanted; nothing of the network is changed."""
+    if isinstance(module, nn.Sequential):
+        for child, layer in module.named_children():
+            maps = _keep(f"{name}.{child}", layer, maps, wanted, kept)
+    elif isinstance(module, Branches):
+        paths = module.named_children()
+        maps = module.join([_keep(f"{name}.{child}", path, maps, wanted, kept) for child, path in paths])
+    else:
+        maps = module(maps)
+    if name in wanted:
+        kept[name] = maps.clone()
+    return maps
 
 
 def field_after(module: nn.Module, before: Field = Field()) -> Field:  # noqa: B008 (Field is frozen)

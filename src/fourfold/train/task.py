@@ -135,6 +135,13 @@ def validate(network: nn.Module, pixels: Pixels, source: Source, size: int, grou
     return loss / len(source), wrong / len(source)
 
 
+def freeze_norms(module: nn.Module) -> None:
+    """Let batch norms keep the statistics that they have: those of a mini-batch of regions or crops would mislead them."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+
+
 def mixed(values: Tensor, labels: Tensor, part: Part, alpha: float) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Each image blended with its neighbour (mixup, Zhang 2018), or as it is; (weights (n,), labels (n,)) to learn from.
 
