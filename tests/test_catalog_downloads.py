@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import socket
+import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -143,7 +145,11 @@ def test_a_file_with_another_hash_is_refused_and_not_kept(cache: Path, server: S
 
 def test_a_server_without_the_file_is_one_line(cache: Path, server: Server) -> None:
     server.content = b""
-    message = refusal()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        message = refusal()
+        gc.collect()
+    assert not [each for each in told if each.category is ResourceWarning]  # the connection is closed
     assert message.startswith(f"cannot download http://127.0.0.1:{server.server_port}/models/small.pth (HTTP Error 404")
     assert message.endswith(f"; check the network, or put the file at {cache / 'small.pth'}")
     assert list(cache.iterdir()) == []

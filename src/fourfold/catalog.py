@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import torch
 from torch import Tensor
@@ -250,6 +250,8 @@ def _download(url: str, digest: str, watch: Callable[[int, int], None]) -> Path:
                     done += file.write(part)
                     watch(done, max(total, done))
         except (URLError, OSError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it is the server's answer, and holds the connection
             reason = " ".join(str(error).split())  # a server that speaks no HTTP is quoted with its line ends
             raise ValueError(f"cannot download {url} ({reason}); check the network, or put the file at {path}") from error
         if not sha256(temporary).startswith(digest):
