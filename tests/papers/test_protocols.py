@@ -151,7 +151,7 @@ def test_an_image_smaller_than_the_crop_is_scaled_up(name: str) -> None:
     assert max(min(view.scaled) for view in protocol.views(6, 7)) == largest
 
 
-@pytest.mark.parametrize("name", POOLED)
+@pytest.mark.parametrize("name", sorted(POOLED))
 def test_a_network_whose_fc_layers_read_one_size_is_refused_where_maps_are_pooled(name: str) -> None:
     network = small("vgg-a", input_size=32, width=0.1)
 

@@ -56,7 +56,7 @@ class TensorCache:
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 if (file.metadata() or {}).get("crc") != _checksum(found):
                     return None
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, RuntimeError):  # torch says RuntimeError of a file removed while it is opened
             return None
         with suppress(OSError):  # a folder that may only be read, or another process removed it
             os.utime(path)  # used now
