@@ -20,8 +20,9 @@ lint: setup
 types: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# One process a core and one thread each: OpenMP threads of several processes wait for each other.
 test: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 bench: setup
 	for script in cold lrn pipeline; do $(BIN)/python bench/$$script.py || exit 1; done

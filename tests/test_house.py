@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,16 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports_of(path: Path) -> list[str]:
     """Dotted names of everything imported, also inside functions; names imported from a package count as its modules."""
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -83,6 +90,7 @@ def imports_of(path: Path) -> list[str]:
     return names
 
 
+@cache
 def own_imports(path: Path) -> set[str]:
     """Files of ours that a file imports."""
     found = set()
@@ -100,9 +108,10 @@ def own_imports(path: Path) -> set[str]:
     return found
 
 
+@cache
 def typing_only(path: Path) -> set[str]:
     """Imports under TYPE_CHECKING, which never run."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     return {
         f"{node.module}.{alias.name}"
@@ -114,7 +123,7 @@ def typing_only(path: Path) -> set[str]:
 
 
 def functions_of(path: Path) -> list[ast.FunctionDef]:
-    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef)]
 
 
 def test_the_listing_names_every_file_once() -> None:
@@ -143,7 +152,7 @@ def test_models_import_nothing_but_shapes_and_each_other() -> None:
 
 def test_only_the_command_line_prints() -> None:
     for path in FILES:
-        calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+        calls = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)]
         prints = [n for n in calls if isinstance(n.func, ast.Name) and n.func.id == "print"]
         assert not prints or path.name.startswith("cli") or path.name == "terminal.py"
 
