@@ -185,6 +185,10 @@ OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "classes as an option": (("-o", "classes=7"), "leave out the option classes"),
     "an unknown start": (("--from", "resnet21-cifar10"), "resnet21-cifar10"),
     "a start of another kind": (("--from", "resnet20-cifar10", "--model", "nin"), "no layer in common"),
+    "images of several sizes for fc layers that read one": (
+        ("--recipe", "modern-cifar", "--model", "vgg-a", "-o", "input_size=32"),
+        "recipe modern-cifar shows images of several sizes, and the fc layers of vgg-a read one",
+    ),
     "a recipe that goes on from another": (("--recipe", "vgg-384", "--model", "vgg-a"), "goes on from a run of recipe vgg"),
     "an unknown tracker": (("--track", "tensorbored"), "no tracker 'tensorbored'"),
     "a wild rate": (("--rate", "1e20", "--epochs", 30), "train with a lower rate (--rate)"),

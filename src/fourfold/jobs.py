@@ -10,8 +10,9 @@ from typing import Any
 from fourfold import catalog
 from fourfold.catalog import ModelEntry
 from fourfold.data.dice import generator_for
+from fourfold.data.sizes import own_size
 from fourfold.data.splits import Splits, find_data
-from fourfold.models.base import Classifier
+from fourfold.models.base import Classifier, FlattenHead
 from fourfold.networks import ALIASES, NETWORKS, build
 from fourfold.papers import RECIPES
 from fourfold.parallel import Group
@@ -169,6 +170,11 @@ def _network(arguments: Arguments, names: Sequence[str]) -> tuple[Classifier, Mo
         raise ValueError("the number of classes comes from the data; leave out the option classes")
     options = {**arguments.options, "classes": len(names)}
     network = build(str(arguments.model), **options)
+    if recipe.sizes is not own_size and isinstance(network.head, FlattenHead):
+        raise ValueError(
+            f"recipe {arguments.recipe} shows images of several sizes, and the fc layers of {arguments.model} read one; "
+            "take another recipe, or a network with a global mean or a pyramid"
+        )
     entry = ModelEntry(name="", network=str(arguments.model), options=options, deviations=network.deviations)
     if arguments.start is None:
         return network, entry, None
