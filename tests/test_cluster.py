@@ -16,12 +16,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from fourfold import catalog
 from fourfold.catalog import ModelEntry, Network
-from fourfold.cluster import evaluate_on_ray
+from fourfold.cluster import evaluate_on_ray, extract_on_ray
 from fourfold.data.folder import list_folder
 from fourfold.data.listing import Listing
 from fourfold.evaluate.predictor import Member, Predictor
 from fourfold.evaluation import evaluate_into
+from fourfold.features.describe import describer
+from fourfold.features.extract import extract_into, rows_of
 from fourfold.images import Pixels
 from fourfold.models.base import Classifier, MeanHead, sequential
 from fourfold.papers.protocols import protocol_named
@@ -85,6 +88,29 @@ def test_a_cluster_that_is_stopped_and_goes_on_gives_the_answers_of_one_process(
     assert [each.index for each in result.replies if each.error] == [10]
     assert (result.views, result.top1, result.model, result.protocol) == (10, alone.top1, "net", alone.protocol)
     assert sorted(path.name for path in (tmp_path / "ray").iterdir()) == ["answers.csv", "evaluation.json"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray\\.")
+@pytest.mark.usefixtures("ray")
+def test_a_table_made_by_a_cluster_is_that_of_one_process(tmp_path: Path) -> None:
+    listing, seen = made_data(tmp_path / "data", count=70), list[int]()
+    describe = describer(catalog.load(catalog.DEFAULT))
+    alone = extract_into(describe, rows_of(listing), tmp_path / "alone.npz")
+
+    def stop(_done: int, _all: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "ray.npz"
+    extract_on_ray(describe, rows_of(listing)[:7], path, workers=2, watch=lambda done, _all: seen.append(done))
+    with pytest.raises(KeyboardInterrupt):
+        extract_on_ray(describe, rows_of(listing), path, workers=2, watch=stop)
+    found = extract_on_ray(describe, rows_of(listing), path, workers=2)
+
+    assert (found.names, found.truth) == (alone.names, alone.truth)
+    assert found.errors == alone.errors
+    assert len(found.errors) == 1
+    torch.testing.assert_close(found.matrix, alone.matrix)
+    assert seen[-1] == 7
 
 
 CHECK = """

@@ -32,6 +32,7 @@ def features(
     normalise: Annotated[bool, typer.Option("--normalise/--no-normalise", help="Bring vectors to length 1.")] = True,
     mirror: Mirrored = True,
     split: Annotated[str | None, typer.Option(help="The part of the data: train, val or test; by default all.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Work on a Ray cluster: its address, or local.")] = None,
     as_json: Json = False,
 ) -> int:
     """Describe photos by a layer of a network, in a file; goes on where it stopped."""
@@ -49,6 +50,7 @@ def features(
             normalise=normalise,
             mirrored=mirror,
             split=split,
+            ray=ray,
             watch=show,
         )
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from fourfold import catalog
 from fourfold.catalog import DEFAULT, Network
+from fourfold.cluster import extract_on_ray
 from fourfold.data.folder import list_images
 from fourfold.data.listing import Broken, File
 from fourfold.data.splits import find_data, find_parts
@@ -72,6 +74,7 @@ def features(
     normalise: bool = True,
     mirrored: bool = True,
     split: str | None = None,
+    ray: str | None = None,
     watch: Watch = lambda _done, _all: None,
 ) -> Features:
     """Describe images by a layer of a network: a table with a row of float32 for each.
@@ -79,16 +82,18 @@ def features(
     data: a labelled data set as `find_data` takes it, all of its parts or the one that `split` names; or images without
     classes: files, patterns, or folders that hold images themselves. out: a .parquet, .npz or .safetensors file, to which
     images are added that it has not; what was stopped goes on. layer, scales, pooling, aggregate, normalise, mirrored: see
-    `describer`. Images that cannot be read are among the table's errors. Raises ValueError for what there is not, and for a
-    file that another network or layer made.
+    `describer`. ray: with `out`, the address of a Ray cluster to work on, or "local". Images that cannot be read are among
+    the table's errors. Raises ValueError for what there is not, and for a file that another network or layer made.
     """
     describe = describer(
         _network(model), layer, scales=scales, pooling=pooling, aggregate=aggregate, normalise=normalise, mirrored=mirrored
     )
-    rows = _rows(data, split)
     if out is None:
-        return extract(describe, rows, model=_origin(model), watch=watch)
-    return extract_into(describe, rows, Path(out), model=_origin(model), watch=watch)
+        if ray is not None:
+            raise ValueError("what a cluster makes goes into a file; give one with out (--out)")
+        return extract(describe, _rows(data, split), model=_origin(model), watch=watch)
+    into = extract_into if ray is None else partial(extract_on_ray, address=ray)
+    return into(describe, _rows(data, split), Path(out), model=_origin(model), watch=watch)
 
 
 def probe(

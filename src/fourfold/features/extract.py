@@ -46,16 +46,40 @@ def extract(
     """
     header = {**describe.record(), "model": model}
     wanted = _new(rows, set())
-    return join([_empty(describe, header), *_described(describe, header, wanted, watch, len(wanted))])
+    return join([_empty(describe, header), *_watched(described_rows(describe, header, wanted), 0, len(wanted), watch)])
+
+
+def described_rows(describe: Describer, header: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[Features]:
+    """A table for each batch of rows, in order."""
+    for batch in _batches(describe, rows):
+        usable = [(row, image) for row, image in batch if isinstance(image, Tensor)]
+        yield Features(
+            tuple(plain(row.item.name) for row, _ in usable),
+            tuple(row.truth for row, _ in usable if row.truth is not None),
+            describe([image for _, image in usable]),
+            header,
+            tuple(Broken(plain(row.item.name), plain(error)) for row, error in batch if isinstance(error, str)),
+        )
+
+
+Described = Callable[[Describer, Mapping[str, Any], Sequence[Row]], Iterator[Features]]
+"""What `described_rows` does, here or elsewhere."""
 
 
 def extract_into(
-    describe: Describer, rows: Sequence[Row], path: Path, *, model: str = "", watch: Watch = lambda _done, _all: None
+    describe: Describer,
+    rows: Sequence[Row],
+    path: Path,
+    *,
+    model: str = "",
+    described: Described = described_rows,
+    watch: Watch = lambda _done, _all: None,
 ) -> Features:
     """`extract` into a file, by whose ending the format is told; returns all that the file then holds.
 
     Images that the file has already are passed over, and those that could not be read before are tried again. While this
-    works, pieces lie in a folder beside the file; a run that was stopped goes on from them, to the same numbers. Raises
+    works, pieces lie in a folder beside the file; a run that was stopped goes on from them, to the same numbers. described:
+    who does the work. Raises
     ValueError for another ending, and where another describer made the file or the pieces.
     """
     check_suffix(path)
@@ -71,7 +95,7 @@ def extract_into(
     wanted = _new(rows, done)
     _check_truth([*before, *pieces], wanted)
     total, fresh = len(_new(rows, set())), list[Features]()
-    for piece in _timed(_described(describe, header, wanted, watch, total)):
+    for piece in _timed(_watched(described(describe, header, wanted), total - len(wanted), total, watch)):
         folder.mkdir(exist_ok=True)
         write_features(folder / f"{len(pieces) + len(fresh):06d}.safetensors", piece)
         fresh.append(piece)
@@ -107,21 +131,10 @@ def _check_truth(tables: Sequence[Features], wanted: Sequence[Row]) -> None:
         raise ValueError("some of these images have a class and others have none; keep them in two files")
 
 
-def _described(
-    describe: Describer, header: Mapping[str, Any], rows: Sequence[Row], watch: Watch, total: int
-) -> Iterator[Features]:
-    """A table for each batch, in order."""
-    done = total - len(rows)
-    for batch in _batches(describe, rows):
-        usable = [(row, image) for row, image in batch if isinstance(image, Tensor)]
-        yield Features(
-            tuple(plain(row.item.name) for row, _ in usable),
-            tuple(row.truth for row, _ in usable if row.truth is not None),
-            describe([image for _, image in usable]),
-            header,
-            tuple(Broken(plain(row.item.name), plain(error)) for row, error in batch if isinstance(error, str)),
-        )
-        done += len(batch)
+def _watched(tables: Iterable[Features], done: int, total: int, watch: Watch) -> Iterator[Features]:
+    for table in tables:
+        yield table
+        done += len(table) + len(table.errors)
         watch(done, total)
 
 
