@@ -16,7 +16,10 @@ import torch
 from PIL import Image
 
 from fourfold import cli
+from fourfold.catalog import load
 from fourfold.detector_files import DetectorEntry, write_detector_entry
+from fourfold.localize.regressor import box_network
+from fourfold.localizer_files import LocalizerEntry, write_localizer_entry
 from fourfold.networks import build
 from fourfold.weights import save_weights
 
@@ -134,3 +137,63 @@ def home(tmp_path_factory: pytest.TempPathFactory, put: Callable[..., Path], wri
     for seed, name in enumerate(("one", "two"), start=1):
         write_detector(folder / name, seed, data / "boxes.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def put_single() -> Callable[..., Path]:
+    """Gives a function that writes made images of one bright object each, and boxes.csv, into a folder."""
+
+    def write(folder: Path, count: int = 12, names: tuple[str, ...] = ("blue", "green", "red [cell]")) -> Path:
+        """48x60 dark noise with a rectangle in the channel of its class; one of six is for val, where there are six."""
+        folder.mkdir(parents=True)
+        draw = np.random.default_rng(2)
+        lines = ["path,label,x1,y1,x2,y2,split"]
+        for index in range(count):
+            pixels = draw.integers(0, 90, (48, 60, 3)).astype(np.uint8)
+            left, top = (int(draw.integers(1, side - 30)) for side in (60, 48))
+            right, bottom = left + int(draw.integers(16, 28)), top + int(draw.integers(16, 28))
+            label = index % len(names)
+            pixels[top:bottom, left:right, label] = 250
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+            part = "val" if count >= 6 and index % 6 == 5 - index // 6 % 3 else "train"
+            lines.append(f"{index}.png,{names[label]},{left},{top},{right},{bottom},{part}")
+        (folder / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_classifier() -> Callable[..., Path]:
+    """Gives a function that writes a small classifier with random weights into a folder."""
+
+    def write(folder: Path, seed: int, classes: tuple[str, ...] = ("blue", "green", "red [cell]")) -> Path:
+        folder.mkdir(parents=True)
+        torch.manual_seed(seed)
+        options = {"classes": len(classes), "width": 0.25, "input_size": 16}
+        save_weights(folder / "weights.safetensors", build("resnet20", **options).state_dict())
+        pixels = {"mean": [60.0, 61.0, 62.0], "std": [70.0, 71.0, 72.0], "order": "RGB"}
+        entry = {"name": folder.name, "network": "resnet20", "options": options, "pixels": pixels, "licence": "yours"}
+        (folder / "entry.json").write_text(json.dumps({**entry, "classes": list(classes)}), encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_localizer(write_classifier: Callable[..., Path]) -> Callable[..., Path]:
+    """Gives a function that writes a localizer with random weights into a folder."""
+
+    def write(
+        folder: Path, seed: int, classes: tuple[str, ...] = ("blue", "green", "red [cell]"), *, per_class: bool = True
+    ) -> Path:
+        network = load(write_classifier(folder / "classifier", seed, classes))
+        dice = torch.Generator().manual_seed(seed)
+        boxes = box_network(network, per_class=per_class, scale=20, generator=dice).classifier
+        state = boxes.state_dict()
+        state["head.fc.fc.weight"].normal_(0, 0.3, generator=dice)  # so that boxes differ from window to window
+        save_weights(folder / "boxes.safetensors", state)
+        write_localizer_entry(folder, LocalizerEntry("made", per_class, 20, "classifier", {}))
+        return folder
+
+    return write

@@ -52,6 +52,8 @@ ONLY_USERS = {
         "cli_models.py",
         "cli_detect.py",
         "cli_features.py",
+        "cli_reproduce.py",
+        "cli_localize.py",
         "terminal.py",
     ),
     "rich": ("terminal.py", "report.py", "cli_data.py"),
@@ -201,6 +203,13 @@ MIRRORED_ELSEWHERE = {  # these are tested where their use is: contracts, facts 
     "runs.py": "test_jobs.py",
     "jpeg.py": "test_windows.py",
     "resample.py": "test_windows.py",
+    "reproduce/effort.py": "reproduce/test_run.py",
+    "reproduce/claim.py": "reproduce/test_verdict.py",
+    "reproduce/claims_vgg.py": "reproduce/test_claims.py",
+    "reproduce/claims_resnet.py": "reproduce/test_claims.py",
+    "reproduce/claims_googlenet.py": "reproduce/test_claims.py",
+    "reproduce/claims_sppnet.py": "reproduce/test_claims.py",
+    "reproduce/claims_background.py": "reproduce/test_claims.py",
 }
 
 

@@ -40,8 +40,8 @@ from fourfold.train.loop import LAST, Settings, Watchers, learn
 from fourfold.weights import read_weights
 
 HERE = Path(__file__).parent
-SEEDS = (0, 1, 2)
-STEPS, BATCH, RATE = 1500, 64, 1e-2
+SEEDS = (0, 1)
+STEPS, BATCH, RATE = 800, 64, 1e-2
 METHODS = ("vgg-scr-fc", "vgg-pcr-fc", "vgg-scr", "vgg-pcr", "vgg-pcr-256")
 TESTED = 1000  # test images: every second one
 RESAMPLES = 10_000
@@ -57,14 +57,15 @@ def main() -> None:
     test = largest(parts["test"]).images
     test = test[:: len(test) // TESTED]
     starts = {scale: catalog.load(work / name) for scale, name in ((384, "vgg-384"), (256, "vgg"))}
-    made = {}
-    for seed in SEEDS:
-        for name in METHODS:
-            method = at_length(LOCALIZERS[name])
-            start = starts[method.scale]
-            scale = scale_of(method, start.classifier.input_size)
-            train, _ = scaled_images(largest(parts["train"]).images, scale)
-            made[name, seed] = trained(work / f"{name}-{seed}", start, method, scale, train, seed)
+    methods = {name: at_length(LOCALIZERS[name]) for name in METHODS}
+    scales = {method.scale: scale_of(method, starts[method.scale].classifier.input_size) for method in methods.values()}
+    images = largest(parts["train"]).images
+    train = {scale: scaled_images(images, side)[0] for scale, side in scales.items()}
+    made = {
+        (name, seed): trained(work / f"{name}-{seed}", starts[method.scale], method, train[method.scale], seed)
+        for seed in SEEDS
+        for name, method in methods.items()
+    }
     asked = {}
     for seed in SEEDS:
         for name, locate in systems({each: made[each, seed] for each in METHODS}, starts).items():
@@ -80,9 +81,10 @@ def at_length(method: Method) -> Method:
     return method.with_steps(STEPS, BATCH).at_rate(RATE)
 
 
-def trained(folder: Path, start: Network, method: Method, scale: int, train: Scaled, seed: int) -> BoxNetwork:
+def trained(folder: Path, start: Network, method: Method, train: Scaled, seed: int) -> BoxNetwork:
     """The network that gives boxes, trained or taken up."""
-    network = box_network(start, per_class=method.per_class, scale=scale, generator=generator_for(seed, "start"))
+    generator = generator_for(seed, "start")
+    network = box_network(start, per_class=method.per_class, scale=train.scale, generator=generator)
     if not (folder / LAST).exists():
         folder.mkdir(parents=True, exist_ok=True)
         tuned(network.classifier, method.layers)

@@ -41,6 +41,15 @@ if TYPE_CHECKING:
     from fourfold.verbs_features import probe as probe
     from fourfold.verbs_features import search as search
     from fourfold.verbs_features import similar_pairs as similar_pairs
+    from fourfold.verbs_localize import evaluate_localizer as evaluate_localizer
+    from fourfold.verbs_localize import evaluate_localizer_each as evaluate_localizer_each
+    from fourfold.verbs_localize import load_localizer as load_localizer
+    from fourfold.verbs_localize import localize as localize
+    from fourfold.verbs_localize import train_localizer as train_localizer
+    from fourfold.verbs_reproduce import claims as claims
+    from fourfold.verbs_reproduce import plan_on_imagenet as plan_on_imagenet
+    from fourfold.verbs_reproduce import reproduce as reproduce
+    from fourfold.verbs_reproduce import write_claims_page as write_claims_page
 
 ELSEWHERE = {
     "build": "networks",
@@ -50,6 +59,15 @@ ELSEWHERE = {
     "probe": "verbs_features",
     "search": "verbs_features",
     "similar_pairs": "verbs_features",
+    "claims": "verbs_reproduce",
+    "plan_on_imagenet": "verbs_reproduce",
+    "reproduce": "verbs_reproduce",
+    "write_claims_page": "verbs_reproduce",
+    "evaluate_localizer": "verbs_localize",
+    "evaluate_localizer_each": "verbs_localize",
+    "load_localizer": "verbs_localize",
+    "localize": "verbs_localize",
+    "train_localizer": "verbs_localize",
 }
 DETECTION = ("detect", "detector", "evaluate_detections", "propose", "train_detector")
 __all__ = [
@@ -60,6 +78,7 @@ __all__ = [
     "Model",
     "build",
     "check_data",
+    "claims",
     "class_heat",
     "classify",
     "detect",
@@ -67,21 +86,29 @@ __all__ = [
     "evaluate",
     "evaluate_detections",
     "evaluate_each",
+    "evaluate_localizer",
+    "evaluate_localizer_each",
     "explain",
     "features",
     "keep_memory",
     "load",
     "load_file",
+    "load_localizer",
+    "localize",
     "models",
+    "plan_on_imagenet",
     "predictor",
     "probe",
     "propose",
     "protocol_names",
+    "reproduce",
     "search",
     "show_views",
     "similar_pairs",
     "train",
     "train_detector",
+    "train_localizer",
+    "write_claims_page",
 ]
 
 

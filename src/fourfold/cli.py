@@ -16,6 +16,7 @@ from fourfold.cli_data import data_app
 from fourfold.cli_detect import detect, propose, train_detector
 from fourfold.cli_evaluate import evaluate, protocols
 from fourfold.cli_features import features, probe, search
+from fourfold.cli_localize import localize, train_localizer
 from fourfold.cli_models import (
     DEFAULT_MODEL,
     ClassesFile,
@@ -30,6 +31,7 @@ from fourfold.cli_models import (
     take_models,
     write_png,
 )
+from fourfold.cli_reproduce import reproduce
 from fourfold.cli_train import train
 from fourfold.memory import keep_memory
 from fourfold.terminal import (
@@ -62,9 +64,12 @@ app.command()(train)
 app.command()(propose)
 app.command("train-detector")(train_detector)
 app.command()(detect)
+app.command("train-localizer")(train_localizer)
+app.command()(localize)
 app.command()(features)
 app.command()(probe)
 app.command()(search)
+app.command()(reproduce)
 app.add_typer(data_app, name="data")
 
 

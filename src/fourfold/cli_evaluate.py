@@ -10,29 +10,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fourfold.cli_detect import Count, DetectorOptions, LowRank, Proposals, evaluate_detectors
+from fourfold.cli_localize import evaluate_localizers, take_models_and_localizers
 from fourfold.cli_models import (
     DEFAULT_MODEL,
     ClassesFile,
     ModelNames,
     PixelsText,
-    ProtocolName,
     ScalesText,
     WeightsFile,
     draw_views,
     open_models,
     parse_scales,
-    take_models,
 )
 from fourfold.terminal import Json, progress, report_broken, show_table
 
 if TYPE_CHECKING:
     from fourfold.evaluate.summary import Evaluation
 
+AnyProtocol = Annotated[
+    str | None,
+    typer.Option("--protocol", "-p", help="By default single; see `fourfold protocols`. For boxes dense, central, heat."),
+]
+HEAT = "heat"  # localizing.HEAT; importing that would import torch
+
 
 def evaluate(
     models_and_data: Annotated[list[str], typer.Argument(metavar="[MODEL...] DATA", help="DATA: a folder for each class.")],
     model: ModelNames = None,
-    protocol: ProtocolName = "single",
+    protocol: AnyProtocol = None,
     scales: ScalesText = None,
     split: Annotated[str | None, typer.Option(help="The part of DATA to measure on: train, val or test.")] = None,
     out: Annotated[
@@ -49,24 +54,27 @@ def evaluate(
     classes: ClassesFile = None,
     pixels: PixelsText = None,
 ) -> int:
-    """Measure a model, or several together, on labelled photos; a detector on photos with boxes.
+    """Measure a model, or several together, on labelled photos; detectors and localizers on photos with boxes.
 
-    --protocol all, or a,b,c, compares test protocols.
+    --protocol all, or a,b,c, compares test protocols; heat measures the boxes of a classifier's class maps.
     """
     from fourfold import report, verbs
     from fourfold.detector_files import is_detector
+    from fourfold.localizer_files import is_localizer
 
     names, data = _names_and_data(models_and_data, model or [])
     options = DetectorOptions(proposals, count, average, low_rank)
+    others = any((show_views, ray, weights, classes, pixels))
     if any(is_detector(name) for name in names):
-        if protocol != "single" or any((scales, show_views, ray, weights, classes, pixels)):
-            raise ValueError(
-                "a detector takes --split, --proposals, --count, --average and --low-rank; leave the others out"
-            )
+        takes = "--split, --proposals, --count, --average and --low-rank"
+        _refuse(others or protocol is not None or scales, f"a detector takes {takes}; leave the others out")
         return evaluate_detectors(names, data, split, out, options, as_json=as_json)
-    if options != DetectorOptions():
-        raise ValueError("--proposals, --count, --average and --low-rank are for detectors; leave them out")
+    _refuse(options != DetectorOptions(), "--proposals, --count, --average and --low-rank are for detectors; leave them out")
+    if protocol == HEAT or any(is_localizer(name) for name in names):
+        _refuse(others, "boxes are measured with --protocol, --scales, --split and --out; leave the others out")
+        return evaluate_localizers(names, data, protocol, scales, split, out, as_json=as_json)
     models = open_models(names, weights, classes, pixels)
+    protocol = protocol or verbs.SINGLE
     given = verbs.protocol_names(models) if protocol == "all" else [name.strip() for name in protocol.split(",")]
     numbers = parse_scales(scales)
     if show_views is not None:
@@ -100,9 +108,14 @@ def protocols(
     return 0
 
 
+def _refuse(is_wrong: object, message: str) -> None:
+    if is_wrong:
+        raise ValueError(message)
+
+
 def _names_and_data(words: list[str], given: list[str]) -> tuple[list[str], str]:
     """The models' names, before or behind DATA, and DATA: the one word that is no model, or else the last."""
-    found, others = take_models(words)
+    found, others = take_models_and_localizers(words)
     data = others[0] if len(others) == 1 else words[-1]
     rest = words[:-1] if len(others) != 1 else found
     return [*given, *rest] or [DEFAULT_MODEL], data

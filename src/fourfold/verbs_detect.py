@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from fourfold.data.annotated import Annotated, Annotations
-from fourfold.data.boxed import find_boxed_parts
-from fourfold.data.listing import WHOLE
+from fourfold.data.annotated import Annotated
+from fourfold.data.boxed import boxed_test
 from fourfold.detect.boxes_picture import side_by_side
 from fourfold.detect.detections import Detections
 from fourfold.detect.detector import Averaged, Detector, Finder, United, with_low_rank
@@ -152,11 +150,11 @@ def evaluate_detections(
     read are named by `say` and left out. Raises ValueError for classes that the detector does not know.
     """
     asked = detector(model, proposals=proposals, count=count, average=average, low_rank=low_rank)
-    part, name = _test_part(data, split)
+    part, name = boxed_test(data, split)
     if not set(part.classes) <= set(asked.labels):
         theirs, ours = ", ".join(part.classes), ", ".join(asked.labels)
         raise ValueError(f"{data} has the classes {theirs}, and {asked.title} finds {ours}; give data with the same classes")
-    found = evaluate_detector(asked, _relabelled(part, asked.labels), watch, say)
+    found = evaluate_detector(asked, part.relabelled(asked.labels), watch, say)
     return replace(found, protocol=f"{found.protocol}, on {data}{f' ({name})' if name else ''}")
 
 
@@ -176,18 +174,3 @@ def _opened(model: DetectorLike, proposals: str | None, count: int | None, low_r
     if proposals is not None or count is not None or low_rank is not None:
         raise ValueError("a detector that is loaded already has its proposals and layers; give its folder to change them")
     return model
-
-
-def _relabelled(part: Annotations, classes: tuple[str, ...]) -> Annotations:
-    """The same with labels of `classes`, which hold the part's own: VOC's are those that occur, sorted."""
-    places = torch.tensor([classes.index(name) for name in part.classes])
-    images = tuple(replace(image, labels=places[image.labels]) for image in part.images)
-    return replace(part, images=images, classes=classes)
-
-
-def _test_part(data: str | Path, split: str | None) -> tuple[Annotations, str]:
-    parts = find_boxed_parts(data)
-    if split is not None and split not in parts:
-        raise ValueError(f"{data} has no part {split!r}; it has {', '.join(name or 'no parts' for name in parts)}")
-    name = split or next((each for each in ("test", "val", WHOLE) if each in parts), "train")
-    return parts[name], name

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fourfold.data.annotated import Annotations, Mark, Sheet, annotate, parse_number, read_size
-from fourfold.data.listing import WHOLE, Broken
+from fourfold.data.annotated import Annotated, Annotations, Mark, Sheet, annotate, parse_number, read_size
+from fourfold.data.listing import WHOLE, Broken, File
 from fourfold.images import read_image
 
 WIDTH, HEIGHT = 40, 30
@@ -179,3 +179,22 @@ def test_numbers_are_read_from_text_and_json(value: object, number: float) -> No
 def test_what_is_no_finite_number_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         parse_number(value)
+
+
+def test_labels_of_other_classes_are_found_by_name() -> None:
+    images = tuple(
+        Annotated(
+            File(Path(f"{index}.png")),
+            9,
+            9,
+            torch.rand(len(labels), 4),
+            torch.tensor(labels, dtype=torch.int64),
+            torch.zeros(len(labels)).bool(),
+        )
+        for index, labels in enumerate(([0, 2, 1], [], [2]))
+    )
+    found = Annotations(images, ("cat", "dog", "eel"), ()).relabelled(("eel", "cow", "cat"))
+    assert found.classes == ("eel", "cow", "cat")
+    assert [image.labels.tolist() for image in found.images] == [[2, 0, -1], [], [0]]
+    assert all(image.labels.dtype == torch.int64 for image in found.images)
+    assert all(one.boxes is two.boxes for one, two in zip(found.images, images, strict=True))

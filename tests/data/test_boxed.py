@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fourfold.data.annotated import Annotations
-from fourfold.data.boxed import find_boxed, find_boxed_parts
+from fourfold.data.boxed import boxed_test, find_boxed, find_boxed_parts
 from fourfold.data.listing import WHOLE
 
 CLASSES = ("10", "9", "a b", "ü")
@@ -250,3 +250,26 @@ def test_a_path_that_is_no_layout_says_what_was_looked_for(tmp_path: Path) -> No
         find_boxed_parts(tmp_path / "a.txt")
     with pytest.raises(ValueError, match="no folder or file"):
         find_boxed_parts(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [(("train", "val", "test"), "test"), (("train", "val"), "val"), (("train",), "train"), (("",), "")],
+)
+def test_the_part_to_measure_on_is_the_last_there_is_unless_it_is_named(
+    tmp_path: Path, parts: tuple[str, ...], wanted: str
+) -> None:
+    lines = ["path,label,x1,y1,x2,y2" + (",split" if parts[0] else "")]
+    for number, part in enumerate(parts):
+        Image.new("RGB", (20, 30)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,cat,1,1,9,9" + (f",{part}" if part else ""))
+    (tmp_path / "boxes.csv").write_text("\n".join(lines), encoding="utf-8")
+
+    found, name = boxed_test(tmp_path / "boxes.csv")
+
+    assert name == wanted
+    assert [Path(image.item.name).name for image in found.images] == [f"{parts.index(wanted)}.png"]
+    if parts[0]:
+        assert boxed_test(tmp_path / "boxes.csv", "train")[1] == "train"
+    with pytest.raises(ValueError, match="has no part 'other'; it has "):
+        boxed_test(tmp_path / "boxes.csv", "other")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fourfold.data.listing import AHEAD, WHOLE, Broken, File, parts_of, read_in_order, sort_classes
+from fourfold.data.listing import AHEAD, WHOLE, Broken, File, Listing, parts_of, read_in_order, sort_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,3 +88,11 @@ def test_an_order_of_classes_is_kept_and_classes_that_do_not_occur_are_dropped()
 )
 def test_numbers_are_sorted_as_numbers_only_where_all_are(names: list[str], order: tuple[str, ...]) -> None:
     assert sort_classes(names) == order
+
+
+def test_a_class_that_loses_all_its_items_is_named_and_one_that_had_none_is_not() -> None:
+    items = tuple(File(Path(f"{index}.png")) for index in range(4))
+    part = Listing(items, (0, 2, 2, 0), ("a", "b", "c"))  # of b there is none, as there may be in a part for validation
+    assert part.take_readable([0, 2]).items == (items[0], items[2])
+    with pytest.raises(ValueError, match="no image of class 'c' can be read"):
+        part.take_readable([0, 3])

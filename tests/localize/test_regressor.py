@@ -43,7 +43,8 @@ def test_the_last_layer_alone_is_new(kind: str, per_class: bool) -> None:
     new = {name for name in ours if ours[name].shape != theirs[name].shape or not torch.equal(ours[name], theirs[name])}
     assert new == {f"head.fc.{last}.weight", f"head.fc.{last}.bias"}
     weight = ours[f"head.fc.{last}.weight"]
-    assert weight.shape == (12 if per_class else 4, theirs[f"head.fc.{last}.weight"].shape[1])
+    cells = start.classifier.head.side**2 if kind == "mean" else 1  # the new layer reads each of them
+    assert weight.shape == (12 if per_class else 4, cells * theirs[f"head.fc.{last}.weight"].shape[1])
     assert 0.005 < float(weight.std()) < 0.015
     size = start.classifier.input_size
     pixels = torch.rand(2, 3, size, size, generator=generator_for("pixels"))

@@ -10,7 +10,7 @@ import math
 import stat
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -64,6 +64,12 @@ class Annotations:
     def num_boxes(self) -> int:
         """How many boxes there are, the difficult ones too."""
         return sum(len(image) for image in self.images)
+
+    def relabelled(self, classes: tuple[str, ...]) -> Annotations:
+        """The same with labels of other classes, found by name: -1 of a class that is not among them."""
+        places = torch.tensor([classes.index(name) if name in classes else -1 for name in self.classes], dtype=torch.int64)
+        images = tuple(replace(image, labels=places[image.labels]) for image in self.images)
+        return replace(self, images=images, classes=classes)
 
 
 BoxedParts = dict[str, Annotations]

@@ -77,6 +77,18 @@ def find_boxed_parts(path: str | Path) -> BoxedParts:
     )
 
 
+def boxed_test(data: str | Path, split: str | None = None) -> tuple[Annotations, str]:
+    """The images of a detection data set to measure on, and the name of their part: test, else val, else all, else train.
+
+    split: the part to take instead. Raises ValueError where the data cannot be read, or have no such part.
+    """
+    parts = find_boxed_parts(data)
+    if split is not None and split not in parts:
+        raise ValueError(f"{data} has no part {split!r}; it has {', '.join(name or 'no parts' for name in parts)}")
+    name = split or next((each for each in ("test", "val", WHOLE) if each in parts), "train")
+    return parts[name], name
+
+
 def _divide(train: Annotations, seed: int, of: str) -> BoxedSplits:
     """A tenth of the images held out. Raises ValueError where all boxes are in that tenth."""
     rest, held = hold_out(

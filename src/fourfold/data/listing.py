@@ -66,11 +66,11 @@ class Listing:
         return Listing(tuple(self.items[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
 
     def take_readable(self, indices: Sequence[int]) -> Listing:
-        """`take` for those that could be read. Raises ValueError where a class has none of them."""
+        """`take` for those that could be read. Raises ValueError where a class had items and has none of them left."""
         kept = self.take(indices)
-        filled = set(kept.labels)
+        lost = set(self.labels) - set(kept.labels)  # a part for validation may lack classes from the beginning
         for label, name in enumerate(self.classes):
-            if label not in filled:
+            if label in lost:
                 raise ValueError(f"no image of class {name!r} can be read; replace its files or remove the class")
         return kept
 

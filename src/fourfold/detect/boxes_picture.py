@@ -49,7 +49,7 @@ def boxes_picture(image: Tensor, found: Detections, classes: Sequence[str]) -> P
     """
     rows = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
     words = [f"{_class_of(label, classes)} {score:.2f}" for label, score in rows]
-    return _picture(image, found.boxes, found.labels.tolist(), words)
+    return marked_picture(image, found.boxes, found.labels.tolist(), words)
 
 
 def truth_picture(image: Tensor, truth: Annotated, classes: Sequence[str]) -> Pillow.Image:
@@ -58,13 +58,34 @@ def truth_picture(image: Tensor, truth: Annotated, classes: Sequence[str]) -> Pi
     labels, is_difficult = truth.labels[order].tolist(), truth.is_difficult[order].tolist()
     rows = zip(labels, is_difficult, strict=True)
     words = [_class_of(label, classes) + (" (difficult)" if is_so else "") for label, is_so in rows]
-    return _picture(image, truth.boxes[order], labels, words)
+    return marked_picture(image, truth.boxes[order], labels, words)
+
+
+def marked_picture(image: Tensor, boxes: Tensor, labels: Sequence[int], words: Sequence[str]) -> Pillow.Image:
+    """A photo uint8 (3,H,W) with boxes (R,4), best first, each in the colour of its label with its words at it.
+
+    Frames are drawn from the last to the first, then the words, so that no frame crosses one.
+    """
+    photo = to_pillow(image)
+    times = max(1, SMALLEST // max(photo.size))
+    photo = photo if times == 1 else photo.resize((photo.width * times, photo.height * times), Pillow.Resampling.BICUBIC)
+    marks = [
+        _Mark((x1, y1, x2, y2), COLOURS[label % len(COLOURS)], text)
+        for (x1, y1, x2, y2), label, text in zip((boxes * times).tolist(), labels, words, strict=True)
+    ]
+    longest = max(photo.size)
+    pen, font = ImageDraw.Draw(photo), ImageFont.load_default(max(FEWEST, longest // LETTERS))
+    for mark in reversed(marks):
+        _draw_frame(pen, mark, photo.size, max(THINNEST, round(longest / LINES)))
+    for place, mark, text in reversed(_tags(marks, photo.size, font)):
+        _draw_tag(pen, place, mark.colour, text, font)
+    return photo
 
 
 def proposals_picture(image: Tensor, boxes: Tensor) -> Pillow.Image:
     """Boxes (R,4) without words on a photo uint8 (3,H,W), such as proposals, in turning colours; the first on top."""
     check_boxes(boxes, "the boxes to draw")
-    return _picture(image, boxes, range(len(boxes)), [""] * len(boxes))
+    return marked_picture(image, boxes, range(len(boxes)), [""] * len(boxes))
 
 
 def side_by_side(image: Tensor, truth: Annotated, found: Detections, classes: Sequence[str]) -> Pillow.Image:
@@ -97,24 +118,6 @@ def _class_of(label: int, classes: Sequence[str]) -> str:
     if label >= len(classes):
         raise ValueError(f"a label is {label} of {len(classes)} classes; give the classes that the detector has")
     return classes[label]
-
-
-def _picture(image: Tensor, boxes: Tensor, labels: Sequence[int], words: Sequence[str]) -> Pillow.Image:
-    """Boxes in order of worth, best first: frames from the last to the first, then words, so that no frame crosses one."""
-    photo = to_pillow(image)
-    times = max(1, SMALLEST // max(photo.size))
-    photo = photo if times == 1 else photo.resize((photo.width * times, photo.height * times), Pillow.Resampling.BICUBIC)
-    marks = [
-        _Mark((x1, y1, x2, y2), COLOURS[label % len(COLOURS)], text)
-        for (x1, y1, x2, y2), label, text in zip((boxes * times).tolist(), labels, words, strict=True)
-    ]
-    longest = max(photo.size)
-    pen, font = ImageDraw.Draw(photo), ImageFont.load_default(max(FEWEST, longest // LETTERS))
-    for mark in reversed(marks):
-        _draw_frame(pen, mark, photo.size, max(THINNEST, round(longest / LINES)))
-    for place, mark, text in reversed(_tags(marks, photo.size, font)):
-        _draw_tag(pen, place, mark.colour, text, font)
-    return photo
 
 
 def _tags(marks: Sequence[_Mark], size: tuple[int, int], font: Font) -> list[tuple[Edges, _Mark, str]]:

@@ -95,9 +95,13 @@ class ByHeat(Locate):
         """See Locate."""
         height, width = image.shape[1:]
         (size,) = scaled_sizes(height, width, (self.scale,))
-        heats = gradient_activation(self.network, resize(image, *size), labels)
-        boxes = [box_of(heat, *size, self.share) for heat in heats]
+        boxes = [box_of(heat, *size, self.share) for heat in self.maps(image, labels)]
         return rescale(torch.stack(boxes) if boxes else no_boxes(), size, (height, width))
+
+    def maps(self, image: Tensor, labels: Sequence[int]) -> Tensor:
+        """The maps (n,h,w) of classes that boxes are made from, each of them stretching over the whole image."""
+        (size,) = scaled_sizes(image.shape[1], image.shape[2], (self.scale,))
+        return gradient_activation(self.network, resize(image, *size), labels)
 
     def __str__(self) -> str:
         return f"class map of shorter side {self.scale}, above {self.share:.0%} of its maximum; no boxes learned from"

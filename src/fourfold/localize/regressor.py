@@ -1,4 +1,8 @@
-"""A classifier whose last fc layer gives boxes in place of scores (VGG appendix A)."""
+"""A classifier whose last fc layer gives boxes in place of scores (VGG appendix A).
+
+Networks that take the mean of all cells know nothing of places but what padding tells them: of these the layer reads all
+cells, as VGG's does (ours; the paper has VGG alone).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from torch import Tensor, nn
 
 from fourfold.catalog import ModelEntry, Network
 from fourfold.images import Pixels
-from fourfold.models.base import Classifier
+from fourfold.models.base import Classifier, FlattenHead, MeanHead, sequential
 
 LAST_STD = 0.01  # Reading: the last layer is "initialised randomly"; so are new last layers in AlexNet 5 and R-CNN's release
 MIDDLE = 0.5  # its biases (ours): every box begins as the middle of the window, half as wide and high
@@ -56,13 +60,34 @@ def box_network(start: Network, *, per_class: bool, scale: int, generator: torch
 def with_boxes(classifier: Classifier, boxes: int, name: str) -> Classifier:
     """A copy that gives so many boxes, four numbers each, by a last fc layer without weights of its own yet.
 
+    Where the head takes the mean of side x side cells, that layer reads every cell, divided by `side`: so its inputs are as
+    large together as they are in one cell, and a rate that suits the one suits the other.
+
     name: of the network, for the message. Raises ValueError where it has no fc layer.
     """
     last_name, last = _last(classifier.head.fc, name)
     made = copy.deepcopy(classifier)
     made.auxiliaries = nn.ModuleDict()
-    made.head.fc.add_module(last_name, nn.Linear(last.in_features, 4 * boxes, device=last.weight.device))
+    inputs = last.in_features
+    if isinstance(made.head, MeanHead) and len(made.head.fc) == 1:
+        inputs *= made.head.side**2
+        made.head = FlattenHead(sequential({"shrink": Shrink(made.head.side), last_name: last}), made.head.side)
+    made.head.fc.add_module(last_name, nn.Linear(inputs, 4 * boxes, device=last.weight.device))
     return made.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+class Shrink(nn.Module):
+    """Divide by a number."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values / self.by
+
+    def extra_repr(self) -> str:
+        return f"by={self.by}"
 
 
 def tuned(classifier: Classifier, layers: Literal["fc", "all"]) -> Classifier:

@@ -49,13 +49,15 @@ class LocalizationEvaluation:
     """The replies of one localizer to a data set. Errors count usable images alone.
 
     model, protocol: names, and in words what was done. labels: the classes. replies: one for each image, in the order of the
-    data set, those with errors included. Raises ValueError where no image is usable.
+    data set, those with errors included. seconds: that asking about them took, decoding included, where it was measured.
+    Raises ValueError where no image is usable.
     """
 
     model: str
     protocol: str
     labels: tuple[str, ...]
     replies: tuple[LocationReply, ...]
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not self.replies:
@@ -90,6 +92,17 @@ class LocalizationEvaluation:
     def given_class(self) -> ErrorRate:
         """Images whose box for the true class, were it told, is not right (VGG Table 8)."""
         return _rate(self.answered, lambda each: each.given_overlap > RIGHT)
+
+    @property
+    def rates(self) -> dict[str, ErrorRate]:
+        """The errors by name, those of boxes first: class given, top-1 and top-5, then of the class alone."""
+        return {
+            "given_class_error": self.given_class,
+            "top1_error": self.localization(1),
+            "top5_error": self.localization(5),
+            "top1_class_error": self.classification(1),
+            "top5_class_error": self.classification(5),
+        }
 
     @cached_property
     def overlap(self) -> float:

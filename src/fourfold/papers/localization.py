@@ -1,4 +1,4 @@
-"""VGG's localizers (1409.1556, appendix A) by name."""
+"""VGG's localizers (1409.1556, appendix A) by name, and what later work would make of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fourfold.localize.method import Method
 from fourfold.networks import closest
 from fourfold.papers.protocols import scale_for
 from fourfold.papers.vgg import VGG
-from fourfold.train.schedule import Steps
+from fourfold.train.schedule import Cosine, Steps
 
 VGG_PCR = Method(
     source="VGG appendix A, PCR, all layers, S = 384",
@@ -31,7 +31,30 @@ VGG_SCR_FC = replace(VGG_PCR_FC, source="VGG appendix A, SCR, fc layers, S = 384
 VGG_SCR = replace(VGG_PCR, source="VGG appendix A, SCR, all layers, S = 384", per_class=False)  # not in Table 8
 VGG_PCR_256 = replace(VGG_PCR, source="VGG appendix A, PCR, all layers, S = 256", scale=256)  # Table 9
 
+MODERN = Method(
+    source="after VGG appendix A, PCR, all layers",
+    per_class=True,
+    layers="all",
+    scale=256,  # the photos' shorter side as classifiers see it: most of an object lies in one crop
+    is_cut=False,
+    steps=1000,
+    rate=Cosine(0.03, 0.05),
+    batch_size=32,
+    momentum=0.9,
+    weight_decay=5e-4,
+    nesterov=True,
+    decays_all=False,
+    average=0.99,
+    deviations=(
+        "the rate warms up and follows a cosine to zero, in place of drops by 10",
+        "Nesterov momentum, and a running mean of the weights; biases and batch norms are not decayed",
+        "batches of 32 images, not 256",
+    ),
+)
+SEEN, FEWEST, MOST = 40, 300, 3000
+
 LOCALIZERS: Mapping[str, Method] = {
+    "modern": MODERN,
     "vgg-pcr": VGG_PCR,
     "vgg-pcr-fc": VGG_PCR_FC,
     "vgg-scr": VGG_SCR,
@@ -45,6 +68,11 @@ def localizer_named(name: str) -> Method:
     if name not in LOCALIZERS:
         raise ValueError(f"no localizer {name!r}{closest(name, LOCALIZERS)}; there are {', '.join(LOCALIZERS)}")
     return LOCALIZERS[name]
+
+
+def modern_steps(images: int) -> int:
+    """Mini-batches of MODERN's training on so many images: each is seen SEEN times, within bounds."""
+    return min(MOST, max(FEWEST, images * SEEN // MODERN.batch_size))
 
 
 def scale_of(method: Method, size: int) -> int:
