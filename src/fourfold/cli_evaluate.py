@@ -74,7 +74,7 @@ def evaluate(
         _refuse(others, "boxes are measured with --protocol, --scales, --split and --out; leave the others out")
         return evaluate_localizers(names, data, protocol, scales, split, out, as_json=as_json)
     models = open_models(names, weights, classes, pixels)
-    protocol = protocol or verbs.SINGLE
+    protocol = verbs.SINGLE if protocol is None else protocol
     given = verbs.protocol_names(models) if protocol == "all" else [name.strip() for name in protocol.split(",")]
     numbers = parse_scales(scales)
     if show_views is not None:
