@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fourfold import catalog, cli
 from fourfold.networks import ALIASES, NETWORKS
+from fourfold.reproduce.effort import SMOKE
+from fourfold.reproduce.launches import launches
+from fourfold.reproduce.run import measure_claim, scene_for
+from fourfold.reproduce.verdict import CONFIRMED, judge
+from fourfold.verbs_reproduce import write_claims_page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,3 +102,19 @@ def test_the_figures_of_training_are_those_that_were_measured() -> None:
     assert modern["images"] == 10_000
     assert sorted((run["processes"], run["kills"]) for run in kill["runs"]) == [(1, 20), (2, 20)]
     assert all(all(run["same"].values()) for run in kill["runs"])
+
+
+def test_the_readmes_table_of_claims_is_what_follows_from_the_results(tmp_path: Path) -> None:
+    write_claims_page(tmp_path / "claims.md")
+    assert (tmp_path / "claims.md").read_text(encoding="utf-8") in README
+
+
+def test_the_claim_of_contributing_is_short_and_runs(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)[-1]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    claim = names["CLAIM"]
+    result = measure_claim(claim, scene_for(claim, SMOKE, None, tmp_path))
+    assert len(code.splitlines()) <= 40
+    assert judge(claim, result).findings[1].verdict == CONFIRMED
+    assert launches(claim, "IMAGENET", tmp_path)

@@ -22,7 +22,7 @@ def reproduce(
     data: Annotated[str | None, typer.Option(help="CIFAR-10, or other images; for paper, ImageNet.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of each network; by default the budget's.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder for results and trainings; by default reproduced.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write all claims as one HTML page.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write all claims: one HTML page, or FILE.md, a table.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default the best that is there.")] = None,
     as_json: Json = False,
 ) -> int:

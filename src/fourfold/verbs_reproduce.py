@@ -12,7 +12,7 @@ from fourfold.reproduce.claims import CLAIMS, claim_named
 from fourfold.reproduce.effort import CPU, SMOKE
 from fourfold.reproduce.figures import picture
 from fourfold.reproduce.launches import Launch, launches
-from fourfold.reproduce.page import claims_page, readme
+from fourfold.reproduce.page import claims_markdown, claims_page, readme
 from fourfold.reproduce.record import RESULT, Result, read, recorded, write
 from fourfold.reproduce.run import Watch, measure_claim, scene_for
 from fourfold.reproduce.verdict import Judgement, judge, status
@@ -93,10 +93,13 @@ def plan_on_imagenet(claim: str, data: str | Path, *, seeds: int | None = None, 
 
 
 def write_claims_page(path: str | Path, out: str | Path | None = None) -> list[ClaimStatus]:
-    """All claims as one HTML page, from their results alone. Raises ValueError where it cannot be written."""
-    found = claims(out)
-    page = claims_page([each.claim for each in found], {each.claim.name: each.result for each in found if each.result})
-    place = Path(path)
+    """All claims, from their results alone: as a table in Markdown where the path ends in .md, else as one HTML page.
+
+    Raises ValueError where it cannot be written.
+    """
+    found, place = claims(out), Path(path)
+    write_as = claims_markdown if place.suffix == ".md" else claims_page
+    page = write_as([each.claim for each in found], {each.claim.name: each.result for each in found if each.result})
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_text(place, page)

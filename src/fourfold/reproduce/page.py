@@ -1,4 +1,4 @@
-"""A claim's README.md, and all claims as one HTML page; both follow from the results alone."""
+"""A claim's README.md, and all claims as one HTML page or a table in Markdown; all follow from the results alone."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def readme(claim: Claim, result: Result) -> str:
         f"Run again: `fourfold reproduce {claim.name} --budget {result.budget}{_data(claim, result)}`",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def claims_markdown(claims: Sequence[Claim], results: Mapping[str, Result]) -> str:
+    """All claims as a table in Markdown."""
+    rows = tuple(
+        (f"`{claim.name}`", f"{claim.paper} {claim.section}", claim.statement, status(claim, results.get(claim.name)))
+        for claim in claims
+    )
+    return _markdown(Table(("claim", "paper", "statement", "here"), rows)) + "\n"
 
 
 def claims_page(claims: Sequence[Claim], results: Mapping[str, Result]) -> str:
