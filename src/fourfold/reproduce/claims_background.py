@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fourfold.reproduce.claim import Claim, Table, amount, higher, times
 from fourfold.reproduce.counted import Counted
+from fourfold.reproduce.effort import CPU_VGG
 from fourfold.reproduce.trained import Trained
 from fourfold.train.initialise import Gaussian
 
@@ -30,6 +31,7 @@ HIGH_RATES = Claim(
         higher(VAL, "plain, fast", "batch norm, fast"),
         higher(VAL, "plain", "batch norm, fast"),
     ),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 
@@ -44,6 +46,7 @@ GLOROT = Claim(
         "Glorot": Trained("vgg-b", "vgg", SMALL),
     },
     contrasts=(higher(VAL, "deviation 0.01", "Glorot"),),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 

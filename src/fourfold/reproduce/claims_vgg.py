@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fourfold.reproduce.asked import Asked
 from fourfold.reproduce.claim import Claim, Table, amount, higher, no_lower, times
 from fourfold.reproduce.counted import Counted
+from fourfold.reproduce.effort import CPU_VGG
 from fourfold.reproduce.timed import Forward, Timed
 from fourfold.reproduce.trained import Trained
 from fourfold.train.initialise import Gaussian
@@ -63,6 +64,7 @@ LRN = Claim(
     # 1.4 points: what normalisation gains in AlexNet 3.3
     contrasts=(no_lower(VAL, "A-LRN", "A", by=1.4), times("seconds", "A-LRN, forward", "A, forward")),
     on_imagenet=_full("A", "A-LRN"),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 
@@ -75,6 +77,7 @@ DEPTH = Claim(
     arms=_small("A", "B", "D", "E"),
     contrasts=(higher(VAL, "A", "B"), higher(VAL, "B", "D"), no_lower(VAL, "E", "D", by=SATURATED)),
     on_imagenet=_full("A", "B", "D", "E"),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 
@@ -87,6 +90,7 @@ KERNELS = Claim(
     arms=_small("C", "D"),
     contrasts=(higher(VAL, "C", "D"),),
     on_imagenet=_full("C", "D"),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 
@@ -99,6 +103,7 @@ NON_LINEARITY = Claim(
     arms=_small("B", "C"),
     contrasts=(higher(VAL, "B", "C"),),
     on_imagenet=_full("B", "C"),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 
@@ -111,6 +116,7 @@ SMALL_FILTERS = Claim(
     arms=_small("B", "B-shallow"),
     contrasts=(higher(VAL, "B-shallow", "B"),),
     on_imagenet=_full("B", "B-shallow"),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE,),
 )
 
@@ -131,6 +137,7 @@ JITTER = Claim(
         "S = 256": Asked((Trained("vgg-d", "vgg"),), "dense", (256,)),
         "S in [256; 512]": Asked((_full_jittered("D"),), "dense", (384,)),
     },
+    effort=CPU_VGG,
     notes=(SMALL_NOTE, JITTER_NOTE),
 )
 
@@ -148,6 +155,7 @@ MULTI_SCALE = Claim(
         "384": Asked((_full_jittered("D"),), "dense", (384,)),
         "256, 384, 512": Asked((_full_jittered("D"),), "dense3"),
     },
+    effort=CPU_VGG,
     notes=(SMALL_NOTE, JITTER_NOTE),
 )
 
@@ -173,6 +181,7 @@ MULTI_CROP = Claim(
         higher(ERROR, "multi-crop", "both"),
     ),
     on_imagenet=_evaluations(_full_jittered("D")),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE, JITTER_NOTE),
 )
 
@@ -194,6 +203,7 @@ ENSEMBLE = Claim(
     arms=_fused({"D": _jittered("D"), "E": _jittered("E")}),
     contrasts=(higher(ERROR, "D", "D & E"), higher(ERROR, "E", "D & E")),
     on_imagenet=_fused({"D": _full_jittered("D"), "E": _full_jittered("E")}),
+    effort=CPU_VGG,
     notes=(SMALL_NOTE, JITTER_NOTE),
 )
 
@@ -217,6 +227,7 @@ INITIALISATION = Claim(
         "from A": Trained("vgg-d", "vgg-paper-init", shallow=Trained("vgg-a", "vgg-paper-init")),
         "Glorot": Trained("vgg-d", "vgg"),
     },
+    effort=CPU_VGG,
     notes=(SMALL_NOTE, "random weights have a deviation of 0.01, not a variance of 0.01"),
 )
 
