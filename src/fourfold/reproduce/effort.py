@@ -38,7 +38,7 @@ class Effort:
 SMOKE_EFFORT = Effort(train_images=20, val_images=10, epochs=0.5, seeds=2, batch_size=10)
 # ours: batches of 32 in place of 128 or 256 give several times as many updates of so few images
 CPU_EFFORT = Effort(train_images=10_000, val_images=2_000, epochs=12, seeds=3, batch_size=32)
-# ours: 9,375 updates; of 1,872 (10,000 images) the deeper a VGG net the less it had left chance: 53 % of error with A, 80 with E
+# ours: 9,375 updates; of 1,872 (10,000 images) deeper VGG nets had hardly left chance: 53 % of error with A, 80 with E
 CPU_VGG = Effort(train_images=20_000, val_images=2_000, epochs=15, seeds=3, batch_size=32)
 # ours: 9,360 updates; of 3,744 (12 epochs) ResNet-56, slow to begin, had not come up with ResNet-20: 33 for 31 % at epoch 9
 CPU_RESNET = Effort(train_images=20_000, val_images=5_000, epochs=30, seeds=3, batch_size=64)
